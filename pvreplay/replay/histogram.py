@@ -1,0 +1,60 @@
+"""The result of a replay: how often each unit occurred, per CPU and per task.
+
+A histogram is a few KB, independent of backends; histograms of many traces of
+one kernel add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pvreplay.trace.model import Meta, Task
+
+
+@dataclass(slots=True)
+class Row:
+    """One distinct (unit, CPU, task) and how often it occurred.
+
+    *unit_type* and *payload* are those of :mod:`pvreplay.machine.shape`.
+    *task* is the task switched to (for #NM and sequences, the current task),
+    0 for the CPU's idle task.  *first_** tell where it occurred first: the
+    event's number in the trace (from 0), its time and the task switched from.
+    """
+
+    unit_type: int
+    payload: int
+    cpu: int
+    task: int
+    count: int
+    first_event: int
+    first_time_ns: int
+    first_prev: int
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Everything pricing needs; nothing about any backend."""
+
+    kernel: str
+    meta: Meta
+    rows: list[Row] = field(default_factory=list)
+    sequences: list[tuple[int, ...]] = field(default_factory=list)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    """Tasks that occur in *rows*, for names; task 0 is idle and not listed."""
+    nr_tasks: int = 0
+    nr_cpus: int = 0
+    events: int = 0
+    switches: int = 0
+    lost_events: int = 0
+    first_time_ns: int = 0
+    last_time_ns: int = 0
+    doubts: dict[str, int] = field(default_factory=dict)
+    """lost_unknown, unmatched, out_of_order, undecided and the source's own."""
+    damage: str = ""
+    engine: str = "shape"
+    """shape, or step (every switch through the machine)."""
+
+    @property
+    def duration_ns(self) -> int:
+        """Time from the first to the last event."""
+        return self.last_time_ns - self.first_time_ns

@@ -1,0 +1,126 @@
+"""The report as data: what pricing gives and every renderer takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["security", "error", "perf"]
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """Counts of one op, one reason or one whole run.
+
+    *hypercalls* are crossings asked for by the guest; *entries* what queued
+    ops put into batches; *traps* privileged instructions the hypervisor
+    emulates; *rom_calls* calls into the VMI ROM; *count* how often it ran.
+    """
+
+    hypercalls: int = 0
+    entries: int = 0
+    traps: int = 0
+    rom_calls: int = 0
+    count: int = 0
+
+
+class BackendResult(msgspec.Struct, kw_only=True):
+    """What one backend pays for the whole trace.
+
+    *hypercalls*, *entries*, *traps* and *rom_calls* are totals of everything
+    replayed = *in_switch* + the sum of *outside*.  *histogram* is hypercalls in
+    one switch -> number of switches; *flushes* reason -> number of flushes that
+    crossed; *batch_sizes* entries in a batch -> number of batches; *by_op* adds
+    up to the totals, a flush being charged to the op that drained the queue.
+    """
+
+    name: str
+    hypercalls: int = 0
+    hypercalls_per_switch: float = 0.0
+    entries: int = 0
+    traps: int = 0
+    rom_calls: int = 0
+    flushes: dict[str, int] = {}
+    batch_sizes: dict[int, int] = {}
+    by_op: dict[str, Totals] = {}
+    histogram: dict[int, int] = {}
+    in_switch: Totals = msgspec.field(default_factory=Totals)
+    outside: dict[str, Totals] = {}
+    """nm, leave_mm, lazy_mmu, ... : what was paid outside a switch."""
+    by_task: dict[int, Totals] = {}
+    """task id -> totals; count = switches to it."""
+    by_cpu: dict[int, Totals] = {}
+    by_shape: dict[str, Totals] = {}
+    """the names of a shape joined by "+" ("-" for none) -> totals; count = switches."""
+    notes: list[str] = []
+    """e.g. that this backend entered the kernel later and its earliest rows were used."""
+
+
+class DrawnStep(msgspec.Struct, kw_only=True):
+    """One line of the drawn sequence of a violation."""
+
+    index: int
+    op: str
+    disposition: str
+    """queued, immediate, trap, flush, plain, rom-local ..."""
+    detail: str = ""
+    mark: bool = False
+    """True on the step at fault."""
+
+
+class First(msgspec.Struct, kw_only=True):
+    """Where a violation was seen first."""
+
+    event: int
+    time_ns: int
+    cpu: int
+    prev: str
+    next: str
+
+
+class Violation(msgspec.Struct, kw_only=True):
+    """One rule broken at one step of one sequence of ops, on one or more backends."""
+
+    rule: str
+    name: str
+    severity: Severity
+    backends: list[str]
+    count: int
+    step: int
+    """0-based index of the op at fault in *drawn*'s numbering."""
+    op: str
+    message: str
+    advice: str
+    first: First | None = None
+    drawn: list[DrawnStep] = []
+    shape: str = ""
+    consequences: list[str] = []
+    """Rules that fired later in the same window because of this one."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """A whole run; ``report/json.py`` documents the JSON form."""
+
+    kernel: str
+    kernel_source: str
+    path: str
+    format: str
+    events: int
+    switches: int
+    cpus: int
+    tasks: int
+    lost_events: int
+    duration_ns: int
+    state: dict[str, tuple[str, str, str]]
+    """key -> (observed|derived|assumed, from what, option that changes it)."""
+    doubts: dict[str, int]
+    damage: str
+    backends: list[BackendResult]
+    violations: list[Violation]
+    task_names: dict[int, str]
+    """task id -> comm and pid for *by_task*, unescaped: hostile."""
+    engine: str
+    compiled: bool
+    version: str
+    not_checked: dict[str, str] = {}
+    """rule -> why it could not be checked on this trace."""

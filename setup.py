@@ -1,0 +1,37 @@
+"""Build the modules named ``*_cy.py`` ahead of time with Cython's pure-Python mode.
+
+They are ordinary Python and stay importable as they are, so a machine without
+a C compiler still gets a working, slower tool; ``pvreplay --version`` says so.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import Extension, setup
+from Cython.Build import cythonize
+
+HERE = Path(__file__).parent
+
+extensions = [
+    Extension(
+        ".".join(path.relative_to(HERE).with_suffix("").parts),
+        [str(path.relative_to(HERE))],
+        extra_compile_args=["-O3"],
+        optional=True,
+    )
+    for path in sorted((HERE / "pvreplay").rglob("*_cy.py"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        language_level=3,
+        compiler_directives={
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+        },
+    )
+)
