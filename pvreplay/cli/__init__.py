@@ -1,0 +1,21 @@
+"""The command line: one thin file a command, loaded when it is asked for.
+
+``COMMANDS`` is the whole registry.  Its help texts stand here so that
+``pvreplay --help`` imports no command; a test compares them with the commands'
+own.
+"""
+
+from __future__ import annotations
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("pvreplay.cli.run", "Replay a trace; count hypercalls and order violations."),
+    "diff": ("pvreplay.cli.diff", "Compare two backends, kernels, traces or saved reports."),
+    "info": ("pvreplay.cli.info", "Say what a trace holds and where its state comes from."),
+    "convert": ("pvreplay.cli.convert", "Convert a trace or recording to trace.bin or text."),
+    "dump": ("pvreplay.cli.dump", "Print every event of a trace."),
+    "synth": ("pvreplay.cli.synth", "Make a seeded synthetic trace."),
+    "kernels": ("pvreplay.cli.kernels", "List the kernels, or show one's switch path."),
+    "backends": ("pvreplay.cli.backends", "List the backends, or show one's table."),
+    "rule": ("pvreplay.cli.rule", "List the rules, or print a rule's documentation."),
+}
+"""name -> (module that holds a click command called ``command``, its first help sentence)."""

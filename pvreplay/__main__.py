@@ -1,0 +1,113 @@
+"""The entry point: runs a command and turns errors into two lines and an exit code.
+
+A crash never looks like a verdict: exit 0 and 1 are answers about a trace, so
+an unexpected exception ends with :data:`EXIT_BUG`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+EXIT_BUG = 70
+"""EX_SOFTWARE of sysexits.h."""
+EXIT_INTERRUPT = 130
+EXIT_BROKEN_PIPE = 141
+"""What a shell shows for a process that SIGPIPE ended."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run *argv* (the process's own by default) and return the exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPT
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.  Nothing more can be written,
+        # not even by the interpreter when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_BROKEN_PIPE
+    except Exception as error:
+        return _explain(error)
+
+
+def _run(args: list[str]) -> int:
+    from pvreplay.cli.main import group
+
+    if "_PVREPLAY_COMPLETE" in os.environ:
+        group.main(args, prog_name="pvreplay")  # writes the shell's completions and exits
+    from click.exceptions import Exit
+
+    try:
+        with group.make_context("pvreplay", list(args)) as ctx:
+            return int(group.invoke(ctx) or 0)
+    except Exit as request:
+        return request.exit_code
+
+
+def _explain(error: Exception) -> int:
+    from click import Abort, ClickException, UsageError
+    from click.exceptions import NoArgsIsHelpError
+
+    from pvreplay.errors import PvreplayError
+
+    if isinstance(error, PvreplayError):
+        _say(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    if isinstance(error, UsageError):
+        command = error.ctx.command_path if error.ctx else "pvreplay"
+        _say(error.format_message(), f"Try '{command} --help'.")
+        return 2
+    if isinstance(error, ClickException):
+        _say(error.format_message(), "")
+        return 2
+    if isinstance(error, Abort | EOFError):
+        return EXIT_INTERRUPT
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        _say(f"{where}{error.strerror}", "")
+        return 2
+    if isinstance(error, MemoryError):
+        _say("out of memory", "This says nothing about the trace.")
+        return EXIT_BUG
+    return _admit(error)
+
+
+def _admit(error: Exception) -> int:
+    """Own up to a bug of ours."""
+    if os.environ.get("PVREPLAY_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        where = f" at {os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+    _say(
+        f"this is a bug in pvreplay, not a verdict: {type(error).__name__}: {error}{where}",
+        "Please report it with the output of the same command under PVREPLAY_TRACEBACK=1.",
+    )
+    return EXIT_BUG
+
+
+def _say(message: str, hint: str) -> None:
+    from pvreplay.report.escape import terminal
+
+    try:
+        print(f"pvreplay: {terminal(message)}", file=sys.stderr)
+        if hint:
+            print(f"          {terminal(hint)}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is closed or full: the exit code still tells
+
+
+if __name__ == "__main__":
+    sys.exit(main())
