@@ -20,8 +20,8 @@ class Totals(msgspec.Struct, kw_only=True):
     hypercalls: int = 0
     entries: int = 0
     traps: int = 0
-    rom_calls: int = 0
     count: int = 0
+    rom_calls: int = 0
 
 
 class BackendResult(msgspec.Struct, kw_only=True):
@@ -54,6 +54,8 @@ class BackendResult(msgspec.Struct, kw_only=True):
     """the names of a shape joined by "+" ("-" for none) -> totals; count = switches."""
     notes: list[str] = []
     """e.g. that this backend entered the kernel later and its earliest rows were used."""
+    unbatched_hypercalls: int | None = None
+    """What NAME-unbatched pays for the same trace; None when not priced or nothing is ever batched."""
 
 
 class DrawnStep(msgspec.Struct, kw_only=True):
@@ -88,10 +90,10 @@ class Violation(msgspec.Struct, kw_only=True):
     count: int
     step: int
     """0-based index of the op at fault in *drawn*'s numbering."""
+    first: First | None = None
     op: str
     message: str
     advice: str
-    first: First | None = None
     drawn: list[DrawnStep] = []
     shape: str = ""
     consequences: list[str] = []
@@ -124,3 +126,5 @@ class Report(msgspec.Struct, kw_only=True):
     version: str
     not_checked: dict[str, str] = {}
     """rule -> why it could not be checked on this trace."""
+    notes: list[str] = []
+    """What a reader of the numbers must know: settings that are not the defaults, choices made."""
