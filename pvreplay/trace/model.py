@@ -97,6 +97,8 @@ class Meta:
     clock: str = ""
     origin: str = ""
     """One line: where the trace came from (a recording's machine, a recipe)."""
+    tool: str = ""
+    """The program and version that recorded or made the trace."""
     level: Literal["switch", "op"] = "switch"
     state: dict[str, Origin] = field(default_factory=dict)
     ops: tuple[str, ...] = ()
