@@ -1,0 +1,47 @@
+# Everything happens in .venv; `make help` lists the targets.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# A rebuild happens when, and only when, a compiled module or the build itself changed.
+BUILD_INPUTS := pyproject.toml setup.py $(shell find pvreplay -name '*_cy.py' -o -name '*_cy.pxd')
+
+.PHONY: help build run test lint check goldens bench clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): $(BUILD_INPUTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "pvreplay needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/pvreplay --version
+	@touch $@
+
+build: $(STAMP) ## set up .venv and compile the loop
+
+run: $(STAMP) ## replay the recording that ships in traces/
+	$(BIN)/pvreplay run traces/guest-nofp.bin
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, then mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy pvreplay
+
+check: lint test ## what CI runs
+
+goldens: $(STAMP) ## write the golden files of the tests anew; read the diff
+	PVREPLAY_GOLDENS=write $(BIN)/python -m pytest tests -k golden
+
+bench: $(STAMP) ## the speed table, as ratios side by side
+	$(BIN)/python tests/bench/bench.py
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist *.egg-info
+	find pvreplay \( -name '*.so' -o -name '*_cy.c' -o -name '*_cy.cpp' -o -name __pycache__ \) -prune -exec rm -rf {} +
