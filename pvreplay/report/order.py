@@ -1,0 +1,47 @@
+"""The order in which a report shows things, the same for every renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from pvreplay.replay.result import BackendResult, Totals, Violation
+
+SEVERITIES = ("security", "error", "perf")
+"""Worst first; the first two make exit code 1."""
+
+
+def violations(found: Iterable[Violation]) -> list[Violation]:
+    """Worst severity first, then the most frequent, then by rule and place."""
+    return sorted(
+        found,
+        key=lambda v: (
+            SEVERITIES.index(v.severity),
+            -v.count,
+            v.rule,
+            v.first.event if v.first else -1,
+            v.step,
+            v.backends,
+        ),
+    )
+
+
+def backend(result: BackendResult) -> BackendResult:
+    """*result* with every table sorted by its key, numbers as numbers."""
+    return msgspec.structs.replace(
+        result,
+        flushes=dict(sorted(result.flushes.items())),
+        batch_sizes=dict(sorted(result.batch_sizes.items())),
+        by_op=dict(sorted(result.by_op.items())),
+        histogram=dict(sorted(result.histogram.items())),
+        outside=dict(sorted(result.outside.items())),
+        by_task=dict(sorted(result.by_task.items())),
+        by_cpu=dict(sorted(result.by_cpu.items())),
+        by_shape=dict(sorted(result.by_shape.items())),
+    )
+
+
+def cost(totals: Totals) -> tuple[int, int, int, int, int]:
+    """Sort key: the most expensive first when sorted ascending."""
+    return -totals.hypercalls, -totals.traps, -totals.entries, -totals.rom_calls, -totals.count

@@ -1,0 +1,108 @@
+"""Violations, drawn like a compiler's diagnostics."""
+
+from __future__ import annotations
+
+from pvreplay.replay.result import DrawnStep, Violation
+from pvreplay.report import order
+from pvreplay.report.page import Page
+
+CONTEXT = 3
+"""Steps shown before and after the one at fault, unless verbose."""
+STYLE = {"security": "bad", "error": "bad", "perf": "warn"}
+
+
+def findings(
+    page: Page, found: list[Violation], not_checked: dict[str, str], *, top: int, verbose: int
+) -> None:
+    """The verdict in one line, then each violation."""
+    ranked = order.violations(found)
+    page.flow(*_verdict(ranked))
+    if not_checked:
+        _not_checked(page, not_checked, verbose)
+    for violation in ranked[: None if verbose else top]:
+        page.blank()
+        violation_lines(page, violation, verbose)
+    hidden = 0 if verbose else len(ranked) - top
+    if hidden > 0:
+        page.blank()
+        page.line((f"{hidden} more: --top {len(ranked)} or -v", "dim"))
+
+
+def _verdict(found: list[Violation]) -> list[tuple[str, str]]:
+    if not found:
+        return [("no rule broken", "good")]
+    spans: list[tuple[str, str]] = []
+    for severity in order.SEVERITIES:
+        n = sum(violation.severity == severity for violation in found)
+        if n:
+            what = {"security": "security violation", "error": "violation", "perf": "performance finding"}[
+                severity
+            ]
+            spans.append((f"{n} {what}{'s' if n > 1 else ''},", STYLE[severity]))
+    last, style = spans[-1]
+    spans[-1] = (last.rstrip(","), style)
+    return spans
+
+
+def _not_checked(page: Page, not_checked: dict[str, str], verbose: int) -> None:
+    if not verbose:
+        page.flow(
+            ("not checked:", "dim"),
+            (", ".join(sorted(not_checked)), "dim"),
+            ("(-v says why)", "dim"),
+            indent=2,
+        )
+        return
+    reasons: dict[str, list[str]] = {}
+    for rule, why in sorted(not_checked.items()):
+        reasons.setdefault(why, []).append(rule)
+    for why, rules in reasons.items():
+        page.flow((f"not checked: {', '.join(rules)}", "dim"), (f"({why})", "dim"), indent=4, first=2)
+
+
+def violation_lines(page: Page, violation: Violation, verbose: int) -> None:
+    """One violation: rule and place, the drawn steps, what to do."""
+    page.flow(
+        (violation.rule, "title"),
+        (violation.name, "title"),
+        (f" {violation.severity}", STYLE[violation.severity]),
+        f" {', '.join(violation.backends)}",
+        f" {violation.count:,} {'time' if violation.count == 1 else 'times'}",
+        indent=4,
+        first=0,
+    )
+    first = violation.first
+    if first is not None:
+        place = f"first: event {first.event:,}, cpu {first.cpu}, {first.time_ns / 1e9:.6f} s"
+        page.flow(f"{place}, {first.prev} -> {first.next}", indent=4, first=2)
+    if violation.shape and verbose:
+        page.flow(f"shape: {violation.shape}", indent=4, first=2)
+    for step in violation.drawn if verbose else near(violation.drawn):
+        step_line(page, step, violation.message)
+    if not any(step.mark for step in violation.drawn):
+        page.flow(violation.message, indent=2)
+    if violation.consequences:
+        page.flow(("followed by", "dim"), (", ".join(violation.consequences), "dim"), indent=4, first=2)
+    page.flow(violation.advice, (f" pvreplay rule {violation.rule}", "name"), indent=2)
+
+
+def near(drawn: list[DrawnStep]) -> list[DrawnStep]:
+    """The steps around the marked ones."""
+    marked = [place for place, step in enumerate(drawn) if step.mark]
+    if not marked:
+        return drawn[: 2 * CONTEXT + 1]
+    return [step for place, step in enumerate(drawn) if any(abs(place - m) <= CONTEXT for m in marked)]
+
+
+def step_line(page: Page, step: DrawnStep, message: str) -> None:
+    """``4  loadsegment gs    reads GDT.TLS   <-- still queued since step 3``."""
+    text = f"{step.index:>6}  {step.op:<18} {step.disposition:<10} {step.detail}".rstrip()
+    if not step.mark:
+        page.line(text)
+        return
+    mark = f"<-- {message}"
+    if len(text) + 3 + len(mark) <= page.width:
+        page.line(text, "   ", (mark, "mark"))
+    else:
+        page.line(text, "   ", ("<--", "mark"))
+        page.flow((message, "mark"), indent=10)
