@@ -86,7 +86,5 @@ def read_all(trace: Trace) -> tuple[list[Event], list[Task], list[tuple[int, int
         words = chunk.events
         for at in range(0, len(words), 2):
             word = words[at + 1]
-            events.append(
-                (words[at], word >> 32 & 0xFFFF, word >> 48 & 0xFF, word & 0xFFFFFFFF, word >> 56)
-            )
+            events.append((words[at], word >> 32 & 0xFFFF, word >> 48 & 0xFF, word & 0xFFFFFFFF, word >> 56))
     return events, tasks, on

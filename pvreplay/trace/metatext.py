@@ -22,9 +22,7 @@ from pvreplay.trace.events import CPU_MAX
 from pvreplay.trace.model import How, Meta, Origin
 from pvreplay.trace.quote import quote
 
-META_KEYS: Final = frozenset(
-    {"origin", "clock", "tool", "level", "cpus", "state", "doubt", "damage"}
-)
+META_KEYS: Final = frozenset({"origin", "clock", "tool", "level", "cpus", "state", "doubt", "damage"})
 _HOWS: Final = ("observed", "derived", "assumed")
 _NAME: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-.")
 

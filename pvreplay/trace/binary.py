@@ -1,0 +1,9 @@
+"""trace.bin: what others need of it (traces/FORMAT.md)."""
+
+from __future__ import annotations
+
+from pvreplay.trace.binary_read import BinaryTrace
+from pvreplay.trace.binary_write import BinaryWriter
+from pvreplay.trace.layout import EVENTS_BLOCK_BYTES, MAGIC, VERSION
+
+__all__ = ["EVENTS_BLOCK_BYTES", "MAGIC", "VERSION", "BinaryTrace", "BinaryWriter"]
