@@ -49,15 +49,15 @@ def _run(args: list[str]) -> int:
 
 
 def _explain(error: Exception) -> int:
-    from click import Abort, ClickException, UsageError
-    from click.exceptions import NoArgsIsHelpError
+    from click import Abort, ClickException, UsageError, exceptions
 
     from pvreplay.errors import PvreplayError
 
     if isinstance(error, PvreplayError):
         _say(error.message, error.hint)
         return error.exit_code
-    if isinstance(error, NoArgsIsHelpError):
+    if isinstance(error, getattr(exceptions, "NoArgsIsHelpError", ())):  # click 8.2 and later
+        assert isinstance(error, UsageError)
         print(error.format_message(), file=sys.stderr)
         return 2
     if isinstance(error, UsageError):

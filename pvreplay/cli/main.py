@@ -14,7 +14,9 @@ def version_text() -> str:
     """Version, and whether the replay loop is compiled."""
     from pvreplay.replay.run import COMPILED
 
-    loop = "compiled loop" if COMPILED else "interpreted loop (slow): the package was built without a C compiler"
+    loop = (
+        "compiled loop" if COMPILED else "interpreted loop (slow): the package was built without a C compiler"
+    )
     return f"pvreplay {__version__}, {loop}"
 
 

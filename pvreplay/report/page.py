@@ -121,21 +121,21 @@ class Page:
     ) -> None:
         """Aligned columns: the first *left* to the left, the others to the right.
 
-        Integers are written exactly when the table fits, short when it does
-        not; then the first column is cut.  *styles* are per column.
+        Integers are written exactly when the table fits with 20 columns for
+        the names, which are cut as needed, and short when it does not.  *styles* are per column.
         """
         if not rows:
             return
-        for write in (number, short):
+        for write, least in ((number, 20), (short, 8)):
             cells = [
                 [write(cell) if isinstance(cell, int) else self._escape(cell) for cell in row] for row in rows
             ]
             widths = [max(map(width_of, column)) for column in zip(head, *cells, strict=True)]
-            excess = indent + sum(widths) + 2 * (len(widths) - 1) - self.width
-            if excess <= 0:
+            room = widths[0] - max(0, indent + sum(widths) + 2 * (len(widths) - 1) - self.width)
+            if room >= min(widths[0], least):
                 break
-        else:
-            room = max(widths[0] - excess, 8)
+        room = max(room, 8)
+        if room < widths[0]:
             cells = [[fit(row[0], room, self.ellipsis), *row[1:]] for row in cells]
             widths[0] = room
         for row_number, row in enumerate([list(head), *cells]):

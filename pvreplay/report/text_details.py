@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pvreplay.replay.result import BackendResult, Report, Totals
@@ -118,7 +118,7 @@ def matrix(
     page: Page,
     what: str,
     backends: list[str],
-    tables: list[Mapping[Any, Totals]],
+    tables: Sequence[Mapping[Any, Totals]],
     name: Callable[[Any], str],
     top: int,
 ) -> None:

@@ -1,0 +1,73 @@
+"""From a trace's name to a report: what ``run`` and ``diff`` do before they render."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from pvreplay.errors import TraceError
+from pvreplay.replay.result import Report
+
+
+def make_report(
+    path: str,
+    *,
+    kernel_spec: str,
+    backend_specs: Sequence[str] = (),
+    iopl: str | None = None,
+    assume: Mapping[str, str] | None = None,
+    policy: str | None = None,
+    engine: str = "shape",
+) -> Report:
+    """Replay the trace at *path* (``-`` is stdin) and price it.
+
+    The kernel and the backends (all built-in ones by default) are read first,
+    so that a wrong name is told before a long replay.  Raises the errors of
+    the readers, and :class:`TraceError` when there was no switch.
+    """
+    from pvreplay.backends.reader import builtin_backends, load_backend
+    from pvreplay.cli.progress import progress
+    from pvreplay.kernels.reader import load_kernel
+    from pvreplay.sources.detect import open_trace
+
+    kernel = load_kernel(kernel_spec, iopl=iopl)
+    backends = [load_backend(spec, kernel) for spec in dict.fromkeys(backend_specs or builtin_backends())]
+    trace = open_trace(path, assume=assume or {})
+    bar = progress()
+    try:
+        if engine == "step":
+            from pvreplay.replay.step import step_trace
+
+            report = step_trace(trace, kernel, backends)
+        else:
+            from pvreplay.replay.price import price
+            from pvreplay.replay.run import replay
+
+            report = price(replay(trace, kernel, progress=bar), kernel, backends)
+    finally:
+        if bar is not None:
+            bar.done()
+    if report.switches == 0:
+        raise TraceError(
+            f"{path}: no switch in {report.events:,} events"
+            + (f"; {report.damage}" if report.damage else ""),
+            "A replay needs sched_switch (or switch) events: record with -e sched:sched_switch.",
+        )
+    return report
+
+
+def verdict(report: Report, *, strict: bool, lenient: bool) -> int:
+    """The exit code that *report* deserves.
+
+    A security or error violation is 1, with *strict* a performance finding
+    too.  A damaged trace raises TraceError (exit 3), unless *lenient*, which
+    only warns.
+    """
+    if report.damage:
+        message = f"{report.path}: {report.damage}"
+        if not lenient:
+            raise TraceError(message, "The report covers what could be read; --lenient accepts that.")
+        from pvreplay.report.escape import terminal
+
+        print(f"pvreplay: {terminal(message)}", file=sys.stderr)
+    return int(any(strict or violation.severity != "perf" for violation in report.violations))

@@ -1,0 +1,194 @@
+"""What several commands share: options as decorators, the shipped trace, where output goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from pvreplay.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_KERNEL = "2.6.21"
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "guest-nofp.bin")
+"""The recording that is installed with the package."""
+
+
+def shipped_trace() -> str:
+    """The path of the shipped recording; UsageError when the installation lacks it."""
+    if not os.path.exists(SHIPPED):
+        raise UsageError(
+            f"{SHIPPED}: the shipped trace is missing", "Name a trace, or install pvreplay again."
+        )
+    return SHIPPED
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        key, equals, setting = value.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{value!r}: expected KEY=VALUE, as in fpu=always", ctx, param)
+        pairs[key] = setting
+    return pairs
+
+
+def model_options(command: F) -> F:
+    """Options that decide what is simulated: ``kernel``, ``iopl``, ``assume``, ``policy``, ``engine``."""
+    for option in (
+        click.option(
+            "--engine",
+            type=click.Choice(["shape", "step"]),
+            default="shape",
+            help="shape: step each distinct switch once (default). step: step every one; slow, same result.",
+        ),
+        click.option(
+            "--policy", metavar="NAME", help="Contract the rules enforce, e.g. seed2006 or x86-2009."
+        ),
+        click.option(
+            "--assume",
+            multiple=True,
+            metavar="KEY=VALUE",
+            callback=_pairs,
+            help="Task state the recording lacks, e.g. fpu=always. May be repeated.",
+        ),
+        click.option(
+            "--iopl",
+            type=click.Choice(["posted", "merged", "never"]),
+            help="When the path writes IOPL: as the patch was posted, as merged, or never.",
+        ),
+        click.option(
+            "-k",
+            "--kernel",
+            metavar="NAME|FILE",
+            default=DEFAULT_KERNEL,
+            show_default=True,
+            help="Switch path: a built-in kernel or a TOML file.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def backend_option(command: F) -> F:
+    """``backend``: names or files, may be repeated."""
+    return click.option(
+        "-b",
+        "--backend",
+        multiple=True,
+        metavar="NAME|FILE",
+        help="Backend, NAME-unbatched, NAME-nolazy or a TOML file; may be repeated. Default: all built in.",
+    )(command)
+
+
+def output_options(*formats: str) -> Callable[[F], F]:
+    """``format`` (one of *formats*), ``output``, ``ascii``, ``top`` and ``verbose``."""
+
+    def decorate(command: F) -> F:
+        for option in (
+            click.option(
+                "-v", "--verbose", count=True, help="Show everything: all steps, ops, shapes, reasons."
+            ),
+            click.option(
+                "--top",
+                type=click.IntRange(min=0),
+                default=5,
+                show_default=True,
+                help="Length of every list in text.",
+            ),
+            click.option(
+                "--ascii", "ascii_only", is_flag=True, help="Text without a character beyond ASCII."
+            ),
+            click.option(
+                "-o",
+                "--output",
+                metavar="FILE",
+                help="Write to FILE, whole or not at all, instead of the terminal.",
+            ),
+            click.option(
+                "-f",
+                "--format",
+                "form",
+                type=click.Choice(formats),
+                default=formats[0],
+                show_default=True,
+                help="Form of the output.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class TextStyle:
+    """How text looks where it goes: a colour terminal, a pipe, a file."""
+
+    __slots__ = ("ascii", "color", "width")
+
+    def __init__(self, output: str | None, ascii_only: bool) -> None:
+        terminal = output is None and sys.stdout.isatty()
+        self.ascii = ascii_only or (output is None and not _speaks_unicode())
+        self.color = (
+            terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") not in (None, "dumb")
+        )
+        self.width = 80
+        if terminal:
+            self.width = max(40, min(80, os.get_terminal_size(sys.stdout.fileno()).columns or 80))
+
+
+def _speaks_unicode() -> bool:
+    try:
+        "…▇".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def check_output(output: str | None, inputs: Iterable[str] = ()) -> None:
+    """Refuse, before any work, an output that cannot be written or that is an input."""
+    if output is None:
+        return
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise UsageError(f"{output}: no folder {folder}", "Make it first, or choose another place.")
+    if os.path.isdir(output):
+        raise UsageError(f"{output}: is a folder", "Expected the name of a file.")
+    for name in inputs:
+        if name != "-" and os.path.exists(output) and os.path.exists(name) and os.path.samefile(output, name):
+            raise UsageError(f"{output}: is the input too", "Choose another name.")
+
+
+def emit(content: str | bytes, output: str | None) -> None:
+    """Write *content* to stdout, or to the file *output* whole or not at all."""
+    if output is None:
+        if isinstance(content, str):
+            sys.stdout.write(content)
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+        return
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if os.path.exists(output) and not os.path.isfile(output):  # a device or a pipe: nothing to replace
+        with open(output, "wb") as device:
+            device.write(data)
+        return
+    target = os.path.realpath(output)
+    temporary = f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        if os.path.exists(target):
+            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+        os.replace(temporary, target)
+    except BaseException as error:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise UsageError(f"{output}: {error.strerror}", "Nothing was written.") from None
+        raise

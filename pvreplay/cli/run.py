@@ -1,0 +1,78 @@
+"""``pvreplay run``: one trace, every backend, one report."""
+
+from __future__ import annotations
+
+import click
+
+from pvreplay.cli import options
+from pvreplay.cli.flow import make_report, verdict
+
+
+@click.command()
+@click.argument("trace", required=False)
+@options.model_options
+@options.backend_option
+@options.output_options("text", "json")
+@click.option("--strict", is_flag=True, help="Let performance findings set exit code 1 too.")
+@click.option(
+    "--lenient", is_flag=True, help="Accept a damaged trace: report what it holds, without exit code 3."
+)
+def command(
+    trace: str | None,
+    kernel: str,
+    iopl: str | None,
+    assume: dict[str, str],
+    policy: str | None,
+    engine: str,
+    backend: tuple[str, ...],
+    form: str,
+    output: str | None,
+    ascii_only: bool,
+    top: int,
+    verbose: int,
+    strict: bool,
+    lenient: bool,
+) -> int:
+    """Replay a trace; count hypercalls and order violations.
+
+    TRACE is a trace.bin, its text form, or a recording: ftrace text or the
+    output of perf script; - is standard input. Without one, the recording that
+    is installed with pvreplay is replayed. Every context switch goes through
+    the switch path of a kernel, once per distinct kind of switch, under every
+    backend, and what breaks a rule of the lazy modes is drawn step by step.
+
+    \b
+    Examples
+      pvreplay run trace.bin
+      pvreplay run recording.txt --backend vmi --kernel 2.6.21 --format json
+      perf script -i perf.data | pvreplay run -
+      pvreplay run trace.bin --assume fpu=always --iopl posted
+    """
+    path = trace or options.shipped_trace()
+    options.check_output(output, [path])
+    report = make_report(
+        path,
+        kernel_spec=kernel,
+        backend_specs=backend,
+        iopl=iopl,
+        assume=assume,
+        policy=policy,
+        engine=engine,
+    )
+    if trace is None:
+        report.notes.append("no trace was named: this is the recording installed with pvreplay")
+    if form == "json":
+        from pvreplay.report import json
+
+        options.emit(json.render(report), output)
+    else:
+        from pvreplay.report import text
+
+        style = options.TextStyle(output, ascii_only)
+        options.emit(
+            text.render(
+                report, width=style.width, color=style.color, ascii=style.ascii, top=top, verbose=verbose
+            ),
+            output,
+        )
+    return verdict(report, strict=strict, lenient=lenient)
