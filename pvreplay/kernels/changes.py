@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, cast
 
 from pvreplay.errors import ConfigError
+from pvreplay.kernels import checks
 from pvreplay.kernels.schema import ChangeFile, StepFile, refusal
 
 _KEYS: Final = ("before", "after", "when", "ops", "source", "note")
@@ -35,6 +36,10 @@ def _apply(where: str, steps: list[StepFile], change: ChangeFile) -> None:
     verb = _verb(where, change)
     name = cast(str, getattr(change, verb))
     _check_keys(where, change, verb)
+    if change.when is not None:
+        checks.guard(f"{where}.when", change.when, {"iopl_policy": "true"})
+    if change.ops is not None:
+        checks.ops(f"{where}.ops", change.ops)
     if verb == "add":
         if any(step.name == name for step in steps):
             raise refusal(f"{where}.add", f"there is a step {name!r} already; choose another name")
