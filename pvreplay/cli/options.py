@@ -37,6 +37,17 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: Iterable[str]) ->
     return pairs
 
 
+def assume_option(command: F) -> F:
+    """``assume``: task state that a recording does not hold, as a dict."""
+    return click.option(
+        "--assume",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_pairs,
+        help="Task state the recording lacks, e.g. fpu=always. May be repeated.",
+    )(command)
+
+
 def model_options(command: F) -> F:
     """Options that decide what is simulated: ``kernel``, ``iopl``, ``assume``, ``policy``, ``engine``."""
     for option in (
@@ -49,13 +60,7 @@ def model_options(command: F) -> F:
         click.option(
             "--policy", metavar="NAME", help="Contract the rules enforce, e.g. seed2006 or x86-2009."
         ),
-        click.option(
-            "--assume",
-            multiple=True,
-            metavar="KEY=VALUE",
-            callback=_pairs,
-            help="Task state the recording lacks, e.g. fpu=always. May be repeated.",
-        ),
+        assume_option,
         click.option(
             "--iopl",
             type=click.Choice(["posted", "merged", "never"]),
