@@ -9,7 +9,7 @@ from typing import IO
 from pvreplay.errors import TraceError
 from pvreplay.trace import layout
 from pvreplay.trace.metatext import meta_lines
-from pvreplay.trace.model import Chunk, Meta, Task
+from pvreplay.trace.model import Chunk, Meta, Task, Trace
 from pvreplay.trace.names import KIND_NAMES
 from pvreplay.trace.quote import quote, to_bytes
 
@@ -17,14 +17,21 @@ _TASKS_BLOCK_BYTES = 1 << 20
 """A tasks block is closed when it reaches this size."""
 
 
+def write_binary(trace: Trace, fileobj: IO[bytes]) -> None:
+    """Write all of *trace* as trace.bin to a binary file object."""
+    writer = BinaryWriter(fileobj, trace.meta)
+    for chunk in trace.chunks():
+        writer.write(chunk)
+    writer.close(trace.doubts, trace.damage)
+
+
 class BinaryWriter:
     """Appends chunks to a binary file object as blocks of trace.bin.
 
-        with open(path, "wb") as out:
-            writer = BinaryWriter(out, trace.meta)
-            for chunk in trace.chunks():
-                writer.write(chunk)
-            writer.close(trace.doubts, trace.damage)
+        writer = BinaryWriter(out, meta)
+        while recording:
+            writer.write(chunk)
+        writer.close(doubts)
 
     Events are gathered into blocks of 256 KiB; every block is flushed as soon as
     it is whole, and :meth:`flush` writes a part block now.  *meta* is written at

@@ -1,0 +1,49 @@
+"""A file written whole or not at all, however long it takes to write."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from pvreplay.errors import UsageError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def whole_or_not(path: str) -> Iterator[IO[bytes]]:
+    """A binary file that becomes *path* when the block ends well, and vanishes when it does not.
+
+    ``-`` is stdout, and a device or pipe is written as it is: there is nothing to
+    keep whole.  Raises :class:`~pvreplay.errors.UsageError` when it cannot be written.
+    """
+    if path == "-":
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as device:
+                yield device
+            return
+        target = os.path.realpath(path)
+        temporary = f"{target}.{os.getpid()}.tmp"
+        file = open(temporary, "xb")  # noqa: SIM115 - closed before the rename
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "Name a file that can be written.") from None
+    try:
+        with file:
+            yield file
+        if os.path.exists(target):
+            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+        os.replace(temporary, target)
+    except BaseException as error:
+        os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise UsageError(f"{path}: {error.strerror}", "Nothing was written.") from None
+        raise

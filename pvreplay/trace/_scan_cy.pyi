@@ -1,0 +1,3 @@
+from array import array
+
+def scan(events: memoryview, kinds: array[int], cpus: array[int], totals: array[int]) -> None: ...
