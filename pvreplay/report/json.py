@@ -65,12 +65,15 @@ DOUBTS = ("lost_events", "unmatched", "out_of_order", "undecided")
 
 def render(report: Report) -> bytes:
     """*report* as one JSON object, two-space indented, with a newline at its end."""
-    document = _document(report)
+    return escape.json_bytes(msgspec.json.format(encode(_document(report)))) + b"\n"
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """*document* as JSON, whatever its strings hold."""
     try:
-        encoded = msgspec.json.encode(document)
+        return msgspec.json.encode(document)
     except UnicodeEncodeError:  # a name holds bytes that are no UTF-8
-        encoded = msgspec.json.encode(_valid(msgspec.to_builtins(document)))
-    return escape.json_bytes(msgspec.json.format(encoded)) + b"\n"
+        return msgspec.json.encode(_valid(msgspec.to_builtins(document)))
 
 
 def parse(encoded: bytes, path: str) -> Report:

@@ -116,10 +116,10 @@ class Page:
         rows: Sequence[Sequence[str | int]],
         *,
         indent: int = 0,
-        left: int = 1,
+        text: Sequence[int] = (0,),
         styles: Sequence[str] = (),
     ) -> None:
-        """Aligned columns: the first *left* to the left, the others to the right.
+        """Aligned columns: those of *text* to the left, the others to the right.
 
         Integers are written exactly when the table fits with 20 columns for
         the names, which are cut as needed, and short when it does not.  *styles* are per column.
@@ -142,11 +142,11 @@ class Page:
             spans: list[Span] = [(" " * indent, "")] if indent else []
             for column, (cell, columns) in enumerate(zip(row, widths, strict=True)):
                 gap = " " * (columns - width_of(cell))
-                text = cell + gap if column < left else gap + cell
+                padded = cell + gap if column in text else gap + cell
                 if column == len(row) - 1:
-                    text = text.rstrip()
+                    padded = padded.rstrip()
                 style = "head" if row_number == 0 else styles[column] if column < len(styles) else ""
-                spans.append(("  " + text if column else text, style))
+                spans.append(("  " + padded if column else padded, style))
             self.line(*spans)
 
     def text(self, color: bool = False) -> str:

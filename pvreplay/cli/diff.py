@@ -1,0 +1,179 @@
+"""``pvreplay diff``: two sides, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pvreplay.cli import options
+from pvreplay.cli.sides import Side, parse_side, read_report
+from pvreplay.errors import UsageError
+from pvreplay.replay.result import BackendResult, Report
+
+Pairs = list[tuple[Report, BackendResult, Report, BackendResult]]
+
+
+@click.command()
+@click.argument("sides", nargs=-1, metavar="A [vs] B [TRACE]", required=True)
+@options.model_options
+@options.backend_option
+@options.output_options("text", "json")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when the sides differ.")
+@click.option("--lenient", is_flag=True, help="Accept a damaged trace.")
+def command(
+    sides: tuple[str, ...],
+    form: str,
+    output: str | None,
+    ascii_only: bool,
+    top: int,
+    verbose: int,
+    exit_code: bool,
+    lenient: bool,
+    **model: Any,
+) -> int:
+    """Compare two backends, kernels, traces or saved reports.
+
+    A side is a backend, BACKEND@KERNEL, a kernel, a TOML file of your own, a
+    trace, or a report saved with run --format json; both of one kind. TRACE
+    is what backends and kernels are compared on: the recording installed with
+    pvreplay unless you name one. Shown are the metrics, the ops that make the
+    difference, and the rules broken on one side only.
+
+    \b
+    Examples
+      pvreplay diff native vs vmi
+      pvreplay diff xen@2.6.20 vs xen@2.6.21 trace.bin
+      pvreplay diff 2.6.21 vs my.toml --backend xen
+      pvreplay diff before.json after.json --exit-code
+    """
+    from pvreplay import __version__
+    from pvreplay.report.compare import compare
+
+    words = [side for place, side in enumerate(sides) if not (place == 1 and side == "vs" and len(sides) > 2)]
+    if not 2 <= len(words) <= 3:
+        raise click.UsageError("expected two sides and at most one trace: A vs B [TRACE]")
+    a, b = parse_side(words[0]), parse_side(words[1])
+    path = words[2] if len(words) == 3 else None
+    options.check_output(output, [words[0], words[1], *words[2:]])
+    notes: list[str] = []
+    pairs = _pairs(a, b, path, model, notes)
+    comparison = compare(a.label, b.label, pairs, notes, __version__)
+    if form == "json":
+        from pvreplay.report import diff_json
+
+        options.emit(diff_json.render(comparison), output)
+    else:
+        from pvreplay.report import diff_text
+
+        style = options.TextStyle(output, ascii_only)
+        options.emit(
+            diff_text.render(
+                comparison, width=style.width, color=style.color, ascii=style.ascii, top=top, verbose=verbose
+            ),
+            output,
+        )
+    for report in {id(report): report for pair in pairs for report in (pair[0], pair[2])}.values():
+        _check_damage(report, lenient)
+    return int(exit_code and not comparison.equal)
+
+
+def _check_damage(report: Report, lenient: bool) -> None:
+    from pvreplay.cli.flow import verdict
+
+    report.violations = []  # a diff judges the difference, not the sides
+    verdict(report, strict=False, lenient=lenient)
+
+
+def _pairs(a: Side, b: Side, path: str | None, model: dict[str, Any], notes: list[str]) -> Pairs:
+    kinds = {a.kind, b.kind}
+    if kinds <= {"report", "trace"}:
+        if path is not None:
+            raise UsageError(
+                f"{path}: a third trace beside {a.text} and {b.text}", "Expected two sides: A vs B."
+            )
+        return _by_name(_whole(a, b, model, notes), _whole(b, a, model, notes), a, b)
+    if kinds == {"backend", "kernel"}:
+        backend, kernel = (a, b) if a.kind == "backend" else (b, a)
+        raise UsageError(
+            f"{a.text} and {b.text} are a backend and a kernel",
+            f"Say {backend.text}@{kernel.text} against another {backend.text}@KERNEL.",
+        )
+    if len(kinds) == 2:
+        raise UsageError(
+            f"{a.text} and {b.text} are a {a.kind} and a {b.kind}", "Expected two sides of one kind."
+        )
+    trace = path or options.shipped_trace()
+    if path is None:
+        notes.append("no trace was named: this is the recording installed with pvreplay")
+    if a.kind == "kernel":
+        return _kernels(a, b, trace, model)
+    return _backends(a, b, trace, model)
+
+
+def _backends(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
+    kernel_a = a.kernel or b.kernel or model["kernel"]
+    kernel_b = b.kernel or a.kernel or model["kernel"]
+    assert a.backend is not None and b.backend is not None
+    if kernel_a == kernel_b and a.backend != b.backend:
+        both = _replay(trace, kernel_a, [a.backend, b.backend], model)
+        if both.backends[0].name != both.backends[1].name:
+            return [(both, both.backends[0], both, both.backends[1])]
+    _once(trace)
+    one = _replay(trace, kernel_a, [a.backend], model)
+    other = _replay(trace, kernel_b, [b.backend], model)
+    return [(one, one.backends[0], other, other.backends[0])]
+
+
+def _kernels(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
+    _once(trace)
+    assert a.kernel is not None and b.kernel is not None
+    one = _replay(trace, a.kernel, model["backend"], model)
+    other = _replay(trace, b.kernel, model["backend"], model)
+    return [(one, x, other, y) for x, y in zip(one.backends, other.backends, strict=True)]
+
+
+def _whole(side: Side, opposite: Side, model: dict[str, Any], notes: list[str]) -> Report:
+    """The report of a saved report or a trace; a trace takes the kernel of the report it faces."""
+    if side.kind == "report":
+        return read_report(side.text)
+    kernel, backends = model["kernel"], model["backend"]
+    if opposite.kind == "report":
+        facing = read_report(opposite.text)
+        kernel, backends = facing.kernel, [result.name for result in facing.backends]
+        notes.append(f"{side.label} was replayed on kernel {kernel}, as {opposite.label} was")
+    return _replay(side.text, kernel, backends, model)
+
+
+def _by_name(one: Report, other: Report, a: Side, b: Side) -> Pairs:
+    if len(one.backends) == len(other.backends) == 1:
+        return [(one, one.backends[0], other, other.backends[0])]
+    names = {result.name: result for result in other.backends}
+    pairs = [(one, result, other, names[result.name]) for result in one.backends if result.name in names]
+    if not pairs:
+        raise UsageError(
+            f"{a.text} and {b.text} have no backend in common", "Make both with the same --backend."
+        )
+    return pairs
+
+
+def _replay(trace: str, kernel: str, backends: Sequence[str], model: dict[str, Any]) -> Report:
+    from pvreplay.cli.flow import make_report
+
+    return make_report(
+        trace,
+        kernel_spec=kernel,
+        backend_specs=backends,
+        iopl=model["iopl"],
+        assume=model["assume"],
+        policy=model["policy"],
+        engine=model["engine"],
+    )
+
+
+def _once(trace: str) -> None:
+    if trace == "-":
+        raise UsageError(
+            "-: standard input can be read once, and these sides need two replays", "Save it in a file first."
+        )
