@@ -1,0 +1,34 @@
+# The arguments are described in _loop_cy.py; all are memoryviews of the formats Q and I.
+def run(
+    ev: memoryview,
+    begin: int,
+    end: int,
+    cpus: memoryview,
+    clocks: memoryview,
+    tasks: memoryview,
+    ldt: memoryview,
+    table: memoryview,
+    first: memoryview,
+    buf: memoryview,
+    seqtab: memoryview,
+    seqoff: memoryview,
+    arena: memoryview,
+    par: memoryview,
+    st: memoryview,
+) -> int: ...
+def finish(
+    cpus: memoryview,
+    clocks: memoryview,
+    tasks: memoryview,
+    table: memoryview,
+    first: memoryview,
+    buf: memoryview,
+    seqtab: memoryview,
+    seqoff: memoryview,
+    arena: memoryview,
+    par: memoryview,
+    st: memoryview,
+) -> int: ...
+def move(
+    old_table: memoryview, old_first: memoryview, table: memoryview, first: memoryview, bits: int
+) -> None: ...

@@ -1,0 +1,291 @@
+"""The arrays the loop works on: made here, grown here, read out here.
+
+They are anonymous memory mappings: page-aligned, zero, and free until touched,
+so that room for every CPU and mm number costs address space and no memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from pvreplay.errors import TraceError
+from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.replay.histogram import Row
+from pvreplay.trace.events import CPU_MAX, MM_MAX, TASK_MAX
+
+if TYPE_CHECKING:
+    from pvreplay.kernels.model import Kernel
+    from pvreplay.trace.model import Task
+
+MAX_ITEMS: Final = 1 << 16
+"""Items of one sequence, after folding; a longer one is refused."""
+MAX_SEQUENCES: Final = (1 << 26) - 2
+MAX_EVENTS: Final = 1 << 40
+"""Events of one trace: first_event has 40 bits (16 TiB of events)."""
+NO_WINDOW: Final = (0, (1 << 64) - 1)
+
+# What the loop returns.
+MORE_TABLE, MORE_BUF, MORE_ARENA = 1, 2, 3
+BAD_CPU, BAD_TASK, BAD_KIND, BAD_MM, BAD_SLOT, BAD_ARG, BAD_OP = 10, 11, 12, 13, 14, 15, 16
+
+# Parameters, in par.
+P_CPUS, P_TASKS, P_OPS, P_BITS, P_LIMIT, P_CAP, P_ARENA, P_SEQUENCES, P_SEQBITS = range(9)
+P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE = range(9, 17)
+
+# Totals, in st.
+S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
+S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED = range(8, 14)
+
+_CPU_WORDS = 32
+_NO_MM = 1 << 3
+_FLAG_BITS = {"used_math": 2, "fpu": 5, "gs": 9, "dr": 11, "io_bitmap": 13, "notsc": 15, "blockstep": 17}
+_KNOWN_OWN_STARTED = 1 | 4 | 8
+_SPECIAL_UNITS = {0: UNIT_NM, 1: UNIT_LEAVE_MM}
+
+
+class Room(NamedTuple):
+    """How large the arrays are at first; they grow by factors.  Small values are for tests."""
+
+    table_bits: int = 10
+    items: int = 64
+    arena: int = 4096
+    sequences: int = 256
+    tasks: int = 1024
+
+
+def _words(count: int, form: Literal["I", "Q"]) -> memoryview:
+    return memoryview(mmap.mmap(-1, max(count, 1) * (8 if form == "Q" else 4))).cast(form)
+
+
+class State:
+    """The state of one replay: CPUs, tasks, mms, and what was counted so far.
+
+    *nr_cpus* is 1 .. CPU_MAX.  *window_ns* is (from, until): an event counts
+    when from <= its time < until; the state follows every event.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        nr_cpus: int,
+        *,
+        room: Room | None = None,
+        window_ns: tuple[int, int] | None = None,
+    ) -> None:
+        room = room or Room()
+        self.nr_cpus = nr_cpus
+        self.nr_tasks = 1
+        self.at = 0
+        self._mms_told: set[int] = set()
+        self._task_room = room.tasks
+        cpu_memory = memoryview(mmap.mmap(-1, nr_cpus * _CPU_WORDS * 4))
+        self.cpus = cpu_memory.cast("I")
+        self.clocks = cpu_memory.cast("Q")
+        self.tasks = _words(8 * (CPU_MAX + self._task_room), "I")
+        self.ldt = _words(MM_MAX, "I")
+        self.par = _words(32, "Q")
+        self.st = _words(32, "Q")
+        self.st[S_EARLIEST] = (1 << 64) - 1
+        for cpu in range(nr_cpus):
+            self.cpus[cpu * _CPU_WORDS] = cpu * 8
+            self.tasks[cpu * 8] = _NO_MM
+        self._kernel(kernel)
+        start, until = window_ns if window_ns is not None else NO_WINDOW
+        self.par[P_CPUS] = nr_cpus
+        self.par[P_TASKS] = self.nr_tasks
+        self.par[P_FROM], self.par[P_SPAN] = start, until - start - (window_ns is not None)
+        self._table(room.table_bits)
+        self.buf = _words(nr_cpus * room.items, "Q")
+        self.par[P_CAP] = room.items
+        self.arena, self.seqoff = _words(room.arena, "Q"), _words(room.sequences + 1, "Q")
+        self.par[P_ARENA], self.par[P_SEQUENCES] = room.arena, room.sequences
+        self._seqtab()
+
+    def _kernel(self, kernel: Kernel) -> None:
+        fpu = kernel.fpu
+        lazy = fpu.model == "lazy"
+        self.par[P_LAZY_FPU] = lazy
+        # the counter has 8 bits: from 256 on means never
+        self.par[P_EAGER_FROM] = min(max(fpu.eager_above + 1, 0), 256) if lazy else 256
+        self.par[P_ANY_MATH] = not fpu.eager_needs_used_math
+        self.par[P_RESET_ON_EXEC] = fpu.reset_on_exec
+        self.par[P_PARKS] = kernel.parks
+
+    # --- what a chunk brings before its events --------------------------------
+
+    def define(self, task: Task) -> None:
+        """Take a new task; :class:`TraceError` (without a place) when a number is out of range."""
+        _check_task(task, self.nr_tasks)
+        if self.nr_tasks >= self._task_room:
+            self._task_room *= 4
+            self.tasks = _copied(self.tasks, _words(8 * (CPU_MAX + self._task_room), "I"))
+        at = 8 * (CPU_MAX + task.id)
+        flags = task.iopl | task.fpu_counter << 24
+        for name, bit in _FLAG_BITS.items():
+            flags |= bool(getattr(task, name)) << bit
+        if task.mm == 0:
+            flags |= _NO_MM
+        elif task.mm not in self._mms_told:
+            self._mms_told.add(task.mm)
+            if task.ldt:
+                self.ldt[task.mm] = task.ldt
+        self.tasks[at], self.tasks[at + 1] = flags, task.mm
+        self.tasks[at + 2], self.tasks[at + 3], self.tasks[at + 4] = task.tls
+        self.tasks[at + 5] = task.id
+        self.nr_tasks += 1
+        self.par[P_TASKS] = self.nr_tasks
+
+    def runs_on(self, cpu: int, task: int) -> None:
+        """Task *task* (0 is idle) runs on *cpu* before the first event."""
+        if not 0 <= cpu < self.nr_cpus:
+            raise TraceError(f"task {task} runs on CPU {cpu} in a trace of {self.nr_cpus} CPUs")
+        if not 0 <= task < self.nr_tasks:
+            raise TraceError(f"task {task} runs on CPU {cpu}, but {self.nr_tasks - 1} tasks are defined")
+        self.st[S_HIGHEST_CPU] = max(self.st[S_HIGHEST_CPU], cpu)
+        row = 8 * (CPU_MAX + task if task else cpu)
+        at = cpu * _CPU_WORDS
+        self.cpus[at] = row
+        mm = self.tasks[row + 1]
+        if mm:
+            self.cpus[at + 1], self.cpus[at + 2] = mm, _KNOWN_OWN_STARTED
+        else:
+            self.cpus[at + 2] |= (self.cpus[at + 2] & 1) << 1 | 8
+
+    # --- running ---------------------------------------------------------------
+
+    def run(self, loop: Any, events: memoryview, base: int) -> int:
+        """Replay *events*, the first being number *base* of the trace, growing what is too small.
+
+        0, or BAD_* when event ``self.at`` cannot be.
+        """
+        self.par[P_BASE] = base
+        arrays = self.cpus, self.clocks, self.tasks, self.ldt
+        while True:
+            status: int = loop.run(events, self.at, len(events) // 2, *arrays, *self._counts())
+            self.at = self.st[S_NEXT]
+            if status not in (MORE_TABLE, MORE_BUF, MORE_ARENA):
+                return status
+            self._grow(loop, status)
+
+    def finish(self, loop: Any) -> None:
+        """End the sequences that are still open after the last event."""
+        self.st[S_NEXT] = 0
+        while status := loop.finish(self.cpus, self.clocks, self.tasks, *self._counts()):
+            self._grow(loop, status)
+
+    def _counts(self) -> tuple[memoryview, ...]:
+        return self.table, self.first, self.buf, self.seqtab, self.seqoff, self.arena, self.par, self.st
+
+    def _grow(self, loop: Any, what: int) -> None:
+        if what == MORE_TABLE:
+            table, first = self.table, self.first
+            self._table(self.par[P_BITS] + 2)
+            loop.move(table, first, self.table, self.first, self.par[P_BITS])
+        elif what == MORE_BUF:
+            old, cap = self.buf, self.par[P_CAP]
+            if cap >= MAX_ITEMS:
+                raise TraceError(
+                    f"a lazy MMU section or op window of more than {MAX_ITEMS} operations on one CPU",
+                    "Is its end missing from the trace? It must be left, or its window closed, somewhere.",
+                )
+            self.par[P_CAP] = new = min(cap * 4, MAX_ITEMS)
+            self.buf = _words(self.nr_cpus * new, "Q")
+            for cpu in range(self.nr_cpus):
+                used = self.cpus[cpu * _CPU_WORDS + 13]
+                if used:
+                    self.buf[cpu * new : cpu * new + used] = old[cpu * cap : cpu * cap + used]
+        else:
+            room = max(self.par[P_ARENA] * 2, self.par[P_ARENA] + self.par[P_CAP] + 4)
+            self.arena = _copied(self.arena, _words(room, "Q"))
+            self.par[P_ARENA] = room
+            if self.st[S_SEQUENCES] + 3 > self.par[P_SEQUENCES]:
+                room = min(self.par[P_SEQUENCES] * 2 + 4, MAX_SEQUENCES)
+                if room == self.par[P_SEQUENCES]:
+                    raise TraceError(f"more than {room - 3} different sequences of operations")
+                self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
+                self.par[P_SEQUENCES] = room
+                self._seqtab()
+
+    def _table(self, bits: int) -> None:
+        self.table, self.first = _words(2 << bits, "Q"), _words(2 << bits, "Q")
+        self.par[P_BITS], self.par[P_LIMIT] = bits, (1 << bits) // 2
+
+    def _seqtab(self) -> None:
+        """A hash table at most half full; the entries are made again from the sequences there are."""
+        bits = (2 * self.par[P_SEQUENCES]).bit_length()
+        self.seqtab = _words(1 << bits, "Q")
+        self.par[P_SEQBITS] = bits
+        for number in range(self.st[S_SEQUENCES]):
+            h = sequence_hash(self.sequence(number))
+            slot = h & ((1 << bits) - 1)
+            while self.seqtab[slot]:
+                slot = (slot + 1) & ((1 << bits) - 1)
+            self.seqtab[slot] = (h >> 32) << 32 | (number + 1)
+
+    # --- reading out -----------------------------------------------------------
+
+    def sequence(self, number: int) -> tuple[int, ...]:
+        """The items of sequence *number*."""
+        return tuple(self.arena[self.seqoff[number] : self.seqoff[number + 1]])
+
+    def rows(self) -> list[Row]:
+        """Everything counted, in the order of first occurrence."""
+        table, first = self.table, self.first
+        found = []
+        for slot in range(0, len(table), 2):
+            if table[slot + 1]:
+                key, event_prev = table[slot], first[slot]
+                unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
+                if payload >> 26:
+                    payload &= 0x3FFFFFF
+                    unit = _SPECIAL_UNITS.get(payload, UNIT_SEQ)
+                    payload = max(payload - 2, 0)
+                found.append(
+                    Row(
+                        unit_type=unit,
+                        payload=payload,
+                        cpu=key >> 27 & 0x1FFF,
+                        task=key >> 40,
+                        count=table[slot + 1],
+                        first_event=event_prev & (MAX_EVENTS - 1),
+                        first_time_ns=first[slot + 1],
+                        first_prev=event_prev >> 40,
+                    )
+                )
+        found.sort(key=row_order)
+        return found
+
+
+def row_order(row: Row) -> tuple[int, int, int, int, int]:
+    """Rows in the order of first occurrence, whatever the engine."""
+    return row.first_event, row.unit_type, row.cpu, row.task, row.payload
+
+
+def sequence_hash(items: tuple[int, ...]) -> int:
+    """The 64-bit hash ``_loop_cy._close`` finds a sequence by."""
+    h = len(items)
+    for item in items:
+        h = (h ^ item) * 0x1E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+        h ^= h >> 29
+    return h
+
+
+def _copied(old: memoryview, new: memoryview) -> memoryview:
+    new[: len(old)] = old
+    return new
+
+
+def _check_task(task: Task, expected: int) -> None:
+    if task.id != expected:
+        raise TraceError(f"task {task.id} is defined where task {expected} is next")
+    if expected >= TASK_MAX:
+        raise TraceError(f"more than {TASK_MAX - 1} tasks")
+    limits = {"mm": MM_MAX, "ldt": 1 << 32, "iopl": 4, "fpu_counter": 256}
+    for name, limit in limits.items():
+        if not 0 <= getattr(task, name) < limit:
+            raise TraceError(
+                f"task {task.id} has {name} {getattr(task, name)}", f"{name} is 0 to {limit - 1}."
+            )
+    if len(task.tls) != 3 or not all(0 <= word < 1 << 32 for word in task.tls):
+        raise TraceError(f"task {task.id} has TLS slots {task.tls}", "Three words of 32 bits are expected.")
