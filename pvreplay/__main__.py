@@ -35,6 +35,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: list[str]) -> int:
+    if args == ["--version"]:  # asked by scripts, many times: not worth importing click
+        from pvreplay.cli.version import version_text
+
+        print(version_text())
+        return 0
     from pvreplay.cli.main import group
 
     if "_PVREPLAY_COMPLETE" in os.environ:

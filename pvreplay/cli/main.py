@@ -6,18 +6,7 @@ import sys
 
 import click
 
-from pvreplay import __version__
 from pvreplay.cli import COMMANDS
-
-
-def version_text() -> str:
-    """Version, and whether the replay loop is compiled."""
-    from pvreplay.replay.run import COMPILED
-
-    loop = (
-        "compiled loop" if COMPILED else "interpreted loop (slow): the package was built without a C compiler"
-    )
-    return f"pvreplay {__version__}, {loop}"
 
 
 class LazyGroup(click.Group):
@@ -53,6 +42,8 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
+        from pvreplay.cli.version import version_text
+
         click.echo(version_text())
         ctx.exit()
 
