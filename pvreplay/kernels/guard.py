@@ -79,7 +79,8 @@ def compile_guard(text: str, macros: Mapping[str, str] = {}) -> Guard:
     Raises :class:`GuardError` for anything that is not a guard.
     """
     tree = _parse(text)
-    if macros:
+    text = " ".join(text.split())
+    if any(isinstance(node, ast.Name) and node.id in macros for node in ast.walk(tree)):
         tree = _Expander({name: _parse(body) for name, body in macros.items()}).visit(tree)
         text = ast.unparse(tree)
     _check(tree)
@@ -90,7 +91,7 @@ def _parse(text: str) -> ast.expr:
     if len(text) > LENGTH_MAX:
         raise GuardError(f"a guard of {len(text)} characters", f"at most {LENGTH_MAX} characters")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        return ast.parse(" ".join(text.split()), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise GuardError(f"{text!r} is not an expression", _ALLOWED) from None
 
