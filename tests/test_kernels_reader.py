@@ -354,3 +354,29 @@ def test_steps_of_a_whole_file_are_checked_with_their_place_and_name(write) -> N
     assert refused(write(head + "[[step]]\nops = []\n"))[0].startswith(
         "step[0]: object missing required field"
     )
+
+
+# --- the page -----------------------------------------------------------------
+
+
+def test_the_page_on_kernel_files_names_every_key_and_every_guard_name() -> None:
+    from pvreplay.kernels import schema
+    from pvreplay.kernels.guard import CONSTANTS, NAMES
+
+    page = (Path(__file__).parent.parent / "docs" / "kernel-files.md").read_text()
+    keys = {
+        key
+        for table in (schema.KernelFile, schema.FpuFile, schema.StepFile, schema.ChangeFile)
+        for key in table.__struct_fields__
+    }
+    for word in {*keys, *NAMES, *CONSTANTS, "iopl_policy"} - {"fpu", "step", "change"}:
+        assert f"`{word}`" in page, word
+
+
+def test_the_example_of_the_page_on_kernel_files_works(write) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "kernel-files.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    kernel = load_kernel(write(example))
+    order = names(kernel)
+    assert order.index("set_iopl") == order.index("leave_lazy_cpu") + 1
+    assert kernel.title == "IOPL after the batch"
