@@ -57,6 +57,8 @@ class BinaryTrace:
         self._feed = feed
         self._tasks = 0
         self._events = 0
+        self._suspect = b""
+        """The payload just read, if its checksum was wrong."""
         self._file_header()
         self._blocks = self._read_blocks()
         # What is known from the start is there before the first chunk is asked for.
@@ -131,10 +133,6 @@ class BinaryTrace:
                 self._about_trace(block)
         if tasks or on:
             yield Chunk(memoryview(array("Q")).toreadonly(), tasks, on, self._feed.pos)
-        if not self.closed:
-            self._damaged(
-                f"not closed after {self._events} events: the recorder was killed, or the file was cut"
-            )
 
     def where(self, chunk: Chunk, index: int) -> str:
         """Where event *index* of *chunk* is in the file, for messages."""
@@ -179,6 +177,9 @@ class BinaryTrace:
             offset = feed.pos
             raw = feed.take(layout.BLOCK_HEADER_BYTES)
             if not raw:
+                self._damaged(
+                    f"not closed after {self._events} events: the recorder was killed, or the file was cut"
+                )
                 return
             if len(raw) < layout.BLOCK_HEADER_BYTES:
                 short = layout.BLOCK_HEADER_BYTES - len(raw)
@@ -186,14 +187,18 @@ class BinaryTrace:
                 return
             header = layout.unpack_header(raw)
             if header is None:
-                found = feed.find_block(bytes(raw))
-                skipped = f"offset {offset:#x}: not a block header; {feed.pos - offset} bytes skipped"
-                self._damaged(skipped if found else skipped + " to the end")
+                # Bytes may be missing from a damaged block before, so search that too.
+                found = feed.find_block(self._suspect + bytes(raw))
+                how_far = f"{feed.pos - offset} bytes skipped" if feed.pos > offset else "gone back"
+                to_end = "" if found else " to the end"
+                self._damaged(f"offset {offset:#x}: not a block header; {how_far}{to_end}")
+                self._suspect = b""
                 if not found:
                     return
                 yield _Gap(0, offset)
                 number = -1
                 continue
+            self._suspect = b""
             if header.number != number >= 0:
                 self._damaged(f"offset {offset:#x}: block {header.number} where block {number} is next")
                 if header.number < number:
@@ -240,11 +245,13 @@ class BinaryTrace:
                 what += f", {header.length // 16} events"
             self._damaged(f"offset {offset:#x}: {what}")
             return _Gap(header.length // 16, offset) if header.type == layout.EVENTS else None
-        if any(feed.skip(layout.padding(header.length))):
+        pad = feed.skip(layout.padding(header.length))
+        if any(pad):
             self._damaged(f"offset {offset:#x}: the padding of the block ({name}) is not 0")
         checksum = xxh3_64_intdigest(payload)
         if checksum == header.checksum:
             return payload
+        self._suspect = bytes(payload) + pad
         self._damaged(
             f"offset {offset:#x}: checksum of a block ({name}) is {checksum:016x}, not {header.checksum:016x}"
         )

@@ -53,7 +53,7 @@ class BinaryWriter:
         self._buffer = bytearray(layout.EVENTS_BLOCK_BYTES)
         self._filled = 0
         self._ops: tuple[str, ...] = ()
-        self._meta_written: bytes | None = None
+        self._told: list[str] = []
         self._put(layout.FILE_HEADER.pack(layout.MAGIC, layout.VERSION, 0, 0))
         self._write_meta({}, "")
         self._write_names()
@@ -108,11 +108,11 @@ class BinaryWriter:
         self._block(layout.END, layout.END_PAYLOAD.pack(self._events, self._tasks))
 
     def _write_meta(self, doubts: Mapping[str, int], damage: str) -> None:
-        lines = "".join(line + "\n" for line in meta_lines(self._meta, doubts, damage))
-        payload = to_bytes(lines)
-        if payload != self._meta_written:
-            self._block(layout.META, payload)
-            self._meta_written = payload
+        """Write the lines that have not been written yet; a later line replaces an earlier one."""
+        lines = [line for line in meta_lines(self._meta, doubts, damage) if line not in self._told]
+        if lines or not self._number:
+            self._block(layout.META, to_bytes("".join(line + "\n" for line in lines)))
+        self._told += lines
 
     def _write_names(self) -> None:
         ops = self._meta.ops
