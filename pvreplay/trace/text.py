@@ -299,8 +299,7 @@ def _lines(source: Source, head: bytes) -> Iterator[bytes]:
         head, source = head + source, ()
     read = getattr(source, "read1", None) or getattr(source, "read", None)
     if read is None:
-        if head:
-            yield from head.split(b"\n")[: -1 if head.endswith(b"\n") else None]
+        yield from _split(head)
         for line in source:
             raw = to_bytes(line) if isinstance(line, str) else line
             yield raw.rstrip(b"\n")
@@ -311,5 +310,9 @@ def _lines(source: Source, head: bytes) -> Iterator[bytes]:
         yield from whole
         if len(rest) > _LINE_MAX:  # not a text: one clipped line, for the message
             break
-    if rest:
-        yield rest
+    yield from _split(rest)
+
+
+def _split(raw: bytes) -> list[bytes]:
+    lines = raw.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
