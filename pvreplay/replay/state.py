@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from pvreplay.errors import TraceError
+from pvreplay.errors import TraceError, UsageError
 from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
 from pvreplay.replay.histogram import Row
 from pvreplay.trace.events import CPU_MAX, MM_MAX, TASK_MAX
@@ -23,7 +23,7 @@ MAX_ITEMS: Final = 1 << 16
 MAX_SEQUENCES: Final = (1 << 26) - 2
 MAX_EVENTS: Final = 1 << 40
 """Events of one trace: first_event has 40 bits (16 TiB of events)."""
-NO_WINDOW: Final = (0, (1 << 64) - 1)
+EVER: Final = (0, 1 << 64)
 
 # What the loop returns.
 MORE_TABLE, MORE_BUF, MORE_ARENA = 1, 2, 3
@@ -63,6 +63,7 @@ class State:
 
     *nr_cpus* is 1 .. CPU_MAX.  *window_ns* is (from, until): an event counts
     when from <= its time < until; the state follows every event.
+    :class:`UsageError` when that is empty.
     """
 
     def __init__(
@@ -91,10 +92,12 @@ class State:
             self.cpus[cpu * _CPU_WORDS] = cpu * 8
             self.tasks[cpu * 8] = _NO_MM
         self._kernel(kernel)
-        start, until = window_ns if window_ns is not None else NO_WINDOW
+        start, until = window_ns if window_ns is not None else EVER
+        if not 0 <= start < until <= 1 << 64:
+            raise UsageError(f"a time window from {start} to {until} ns", "Its start comes before its end.")
         self.par[P_CPUS] = nr_cpus
         self.par[P_TASKS] = self.nr_tasks
-        self.par[P_FROM], self.par[P_SPAN] = start, until - start - (window_ns is not None)
+        self.par[P_FROM], self.par[P_SPAN] = start, until - start - 1
         self._table(room.table_bits)
         self.buf = _words(nr_cpus * room.items, "Q")
         self.par[P_CAP] = room.items
