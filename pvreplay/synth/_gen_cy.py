@@ -22,6 +22,7 @@ try:
 except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
+from pvreplay.trace import events
 from pvreplay.trace.events import Kind
 
 COMPILED = cython.compiled
@@ -61,6 +62,8 @@ ACT_WORDS = cython.declare(cython.Py_ssize_t, 6)
 ROLE_WORDS = cython.declare(cython.Py_ssize_t, 7)
 PLANT_WORDS = cython.declare(cython.Py_ssize_t, 4)
 PLANT_BURST = cython.declare(cython.int, 4)
+DRAWS = cython.declare(cython.int, 4)
+TASK_MAX = cython.declare(cython.ulonglong, events.TASK_MAX)
 LAST = cython.declare(cython.ulonglong, 0xFFFF)
 
 # Where a task is.
@@ -93,6 +96,7 @@ class Generator:
     dead: cython.Py_ssize_t
     bound: cython.Py_ssize_t
     n: cython.Py_ssize_t
+    steal: cython.Py_ssize_t
     migrate: cython.ulonglong
     section_irq: cython.ulonglong
     section_read: cython.ulonglong
@@ -116,6 +120,11 @@ class Generator:
     last: cython.ulonglong[::1]
     heap_due: cython.ulonglong[::1]
     heap_cpu: cython.ulonglong[::1]
+    next_id: cython.ulonglong
+    nborn: cython.Py_ssize_t
+    born_room: cython.Py_ssize_t
+    born: cython.ulonglong[::1]
+    task_id: cython.ulonglong[::1]
     nplants: cython.Py_ssize_t
     plants: cython.ulonglong[::1]
     orders: cython.ulonglong[::1]
@@ -132,7 +141,7 @@ class Generator:
         self.now = 0
         self.n = 0
         self.cpus, self.nroles, self.dead = knobs["cpus"], knobs["roles"], knobs["dead"]
-        self.migrate = knobs["migrate"]
+        self.steal, self.migrate = knobs["steal"], knobs["migrate"]
         self.section_irq, self.section_read = knobs["section_irq"], knobs["section_read"]
         self.section_flush = knobs["section_flush"]
         self.mm_first, self.mm_count, self.mm_used = knobs["mm_first"], knobs["mm_count"], 0
@@ -143,6 +152,8 @@ class Generator:
         self.head, self.tail = arrays["head"], arrays["tail"]
         self.current, self.last = arrays["current"], arrays["last"]
         self.heap_due, self.heap_cpu = arrays["heap_due"], arrays["heap_cpu"]
+        self.task_id, self.next_id = arrays["task_id"], knobs["next_id"]
+        self.born, self.nborn, self.born_room = arrays["born"], 0, len(arrays["born"]) // 2
         self.nplants = knobs["plants"]
         self.plants, self.orders, self.planted = arrays["plants"], arrays["orders"], arrays["planted"]
         task: cython.Py_ssize_t
@@ -163,13 +174,18 @@ class Generator:
     def fill(self, out) -> int:
         """Fill *out* (two words an event) and return how many events; 0 when all switches are made."""
         capacity: cython.Py_ssize_t = len(out) // 2
-        if capacity < self.bound:
-            raise ValueError(f"room for {capacity} events, one slice may need {self.bound}")
+        if capacity < self.bound or capacity > self.born_room:
+            raise ValueError(f"room for {capacity} events, not {self.bound} to {self.born_room}")
         self.out = out
         self.n = 0
+        self.nborn = 0
         while self.left > 0 and self.n + self.bound <= capacity:
             self.slice()
         return self.n
+
+    def births(self) -> list:
+        """(task, mm) of every task forked in the last fill."""
+        return [(self.born[2 * at], self.born[2 * at + 1]) for at in range(self.nborn)]
 
     def counts(self) -> list:
         """How many of each order have been planted so far."""
@@ -302,7 +318,7 @@ class Generator:
         nxt = self.choose(cpu, cur, role)
         start = self.now
         if nxt != cur:
-            self.emit(cpu, SWITCH, nxt, 0)
+            self.emit(cpu, SWITCH, self.task_id[nxt], 0)
             self.left -= 1
             if cur:
                 if self.task_state[cur] == DYING:
@@ -362,14 +378,14 @@ class Generator:
                     self.task_role[cur] = arg
                 elif code == FORK:
                     child = self.head[self.dead * self.cpus]
-                    if child:
+                    if child and self.next_id < TASK_MAX:
                         self.take(child)
-                        self.emit(cpu, FORK, child, 0)
+                        self.bear(child)
+                        self.emit(cpu, FORK, self.task_id[child], 0)
                         self.task_role[child] = arg
                         self.put(child, cpu)
                 elif code == EXEC:
-                    self.emit(cpu, EXEC, self.mm_first + self.mm_used, 0)
-                    self.mm_used = (self.mm_used + 1) % self.mm_count
+                    self.emit(cpu, EXEC, self.new_mm(), 0)
                 elif code == EXIT:
                     self.emit(cpu, EXIT, 0, 0)
                     self.task_role[cur] = self.dead
@@ -378,6 +394,24 @@ class Generator:
                     self.emit(cpu, TLS, arg, self.draw(3))
                 else:
                     self.emit(cpu, code, arg, 0)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def new_mm(self) -> cython.ulonglong:
+        """The next mm number of the ring."""
+        mm: cython.ulonglong = self.mm_first + self.mm_used
+        self.mm_used = (self.mm_used + 1) % self.mm_count
+        return mm
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def bear(self, slot: cython.Py_ssize_t) -> cython.void:
+        """Give *slot* a new task number, and remember it with its mm until the caller asks."""
+        self.task_id[slot] = self.next_id
+        self.born[2 * self.nborn] = self.next_id
+        self.born[2 * self.nborn + 1] = self.new_mm()
+        self.nborn += 1
+        self.next_id += 1
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -430,7 +464,7 @@ class Generator:
                     kind = self.orders[at] >> 32
                     arg = self.orders[at] & 0xFFFF
                     if kind == SWITCH and arg:
-                        arg = cur
+                        arg = self.task_id[cur]
                     self.emit(cpu, kind, arg, 0)
 
     @cython.cfunc
@@ -443,20 +477,22 @@ class Generator:
         end: cython.Py_ssize_t = self.roles[role * ROLE_WORDS + 5]
         at: cython.Py_ssize_t = first
         found: cython.Py_ssize_t
-        _tried: cython.Py_ssize_t
+        _tried: cython.int
         other: cython.Py_ssize_t
         ticket: cython.ulonglong
         if end - first > 1:
-            ticket = self.draw(1 << 32)
-            while at + 1 < end and ticket >= self.nexts[2 * at + 1]:
-                at += 1
-        for _tried in range(end - first):
+            for _tried in range(DRAWS):
+                ticket = self.draw(1 << 32)
+                at = first
+                while at + 1 < end and ticket >= self.nexts[2 * at + 1]:
+                    at += 1
+                found = self.pick(self.nexts[2 * at], cpu, cur)
+                if found >= 0:
+                    return found
+        for at in range(first, end):
             found = self.pick(self.nexts[2 * at], cpu, cur)
             if found >= 0:
                 return found
-            at += 1
-            if at == end:
-                at = first
         if cur:
             return 0
         for other in range(1, self.nroles):
@@ -475,6 +511,8 @@ class Generator:
         """A waiting task of *role* (0: idle; LAST: who ran here before), or -1."""
         at: cython.Py_ssize_t
         task: cython.Py_ssize_t
+        step: cython.Py_ssize_t
+        other: cython.Py_ssize_t
         if role == 0:
             return 0 if cur else -1
         if role == LAST:
@@ -496,4 +534,10 @@ class Generator:
                 return task
         if self.head[at + cpu]:
             return self.head[at + cpu]
+        for step in range(1, self.steal + 1):
+            other = cpu + step
+            if other >= self.cpus:
+                other -= self.cpus
+            if self.head[at + other]:
+                return self.head[at + other]
         return -1

@@ -31,17 +31,17 @@ cython.declare(
     SWITCH=cython.ulonglong, ON=cython.ulonglong, EXEC=cython.ulonglong, FORK=cython.ulonglong,
     EXIT=cython.ulonglong, TLS=cython.ulonglong, LDT=cython.ulonglong, IOPL=cython.ulonglong,
     IO_BITMAP=cython.ulonglong, GS=cython.ulonglong, BLOCKSTEP=cython.ulonglong,
-    ENTER_MMU=cython.ulonglong, LEAVE_MMU=cython.ulonglong, SET_PTE=cython.ulonglong,
+    ENTER_MMU=cython.ulonglong, LEAVE_MMU=cython.ulonglong, SET_PTE=cython.ulonglong, FLUSH=cython.ulonglong,
     IRQ_ENTER=cython.ulonglong, FAULT_EXIT=cython.ulonglong, LOST=cython.ulonglong,
     BEGIN=cython.ulonglong, OP=cython.ulonglong, END=cython.ulonglong, FOR=cython.ulonglong,
     KERNEL_FPU=cython.ulonglong,
 )
 (
     SWITCH, ON, EXEC, FORK, EXIT, TLS, LDT, IOPL, IO_BITMAP, GS, BLOCKSTEP, ENTER_MMU, LEAVE_MMU,
-    SET_PTE, IRQ_ENTER, FAULT_EXIT, LOST, BEGIN, OP, END, FOR, KERNEL_FPU,
+    SET_PTE, FLUSH, IRQ_ENTER, FAULT_EXIT, LOST, BEGIN, OP, END, FOR, KERNEL_FPU,
 ) = (
     Kind.SWITCH, Kind.ON, Kind.EXEC, Kind.FORK, Kind.EXIT, Kind.TLS, Kind.LDT, Kind.IOPL,
-    Kind.IO_BITMAP, Kind.GS, Kind.BLOCKSTEP, Kind.ENTER_MMU, Kind.LEAVE_MMU, Kind.SET_PTE,
+    Kind.IO_BITMAP, Kind.GS, Kind.BLOCKSTEP, Kind.ENTER_MMU, Kind.LEAVE_MMU, Kind.SET_PTE, Kind.FLUSH,
     Kind.IRQ_ENTER, Kind.FAULT_EXIT, Kind.LOST, Kind.BEGIN, Kind.OP, Kind.END, Kind.FOR,
     Kind.KERNEL_FPU,
 )
@@ -80,6 +80,7 @@ class RandomEvents:
     tasks: cython.ulonglong
     mms: cython.ulonglong
     ops: cython.ulonglong
+    mmu: cython.bint
     switch_share: cython.ulonglong
     n: cython.Py_ssize_t
     out: cython.ulonglong[::1]
@@ -90,6 +91,7 @@ class RandomEvents:
     def __init__(self, knobs, current, where, open_):
         self.rng, self.left = knobs["seed"], knobs["switches"]
         self.cpus, self.tasks, self.mms, self.ops = knobs["cpus"], knobs["tasks"], knobs["mms"], knobs["ops"]
+        self.mmu = knobs["mmu"]
         self.switch_share = knobs["switch_share"]
         self.now = 0
         self.n = 0
@@ -105,6 +107,10 @@ class RandomEvents:
         while self.left > 0 and self.n + BOUND <= capacity:
             self.step()
         return self.n
+
+    def births(self) -> list:
+        """All tasks are there from the start."""
+        return []
 
     def counts(self) -> list:
         """Nothing is planted."""
@@ -140,6 +146,8 @@ class RandomEvents:
             self.left -= 1
             return
         kind = ON + self.draw(KERNEL_FPU - ON + 1)
+        if kind >= ENTER_MMU and kind <= FLUSH and not self.mmu:
+            return
         if kind == ON:
             self.run(cpu, ON)
         elif kind in (EXEC, FORK, EXIT):
@@ -202,8 +210,10 @@ class RandomEvents:
     @cython.exceptval(check=False)
     def state(self, cpu: cython.ulonglong, which: cython.ulonglong) -> cython.void:
         """One of the kinds of state that FOR may redirect; values from small sets, so that some are equal."""
+        slot: cython.ulonglong
         if which == 0:
-            self.emit(cpu, TLS, self.draw(4), self.draw(3))
+            slot = self.draw(3)  # C evaluates arguments in any order: one draw in a call
+            self.emit(cpu, TLS, self.draw(4), slot)
         elif which == 1:
             self.emit(cpu, LDT, self.draw(3), 0)
         elif which == 2:
@@ -216,14 +226,17 @@ class RandomEvents:
     @cython.cfunc
     @cython.exceptval(check=False)
     def window(self, cpu: cython.Py_ssize_t, kind: cython.ulonglong) -> cython.void:
-        """An op-level event; BEGIN only when no window is open, the others at any time."""
+        """An op-level event; BEGIN, a switch, only when no window is open, the others at any time."""
         at: cython.Py_ssize_t = cpu * OPEN_WORDS + OPEN_WINDOW
+        operand: cython.ulonglong
         if kind == BEGIN:
             if self.open[at] == 0:
                 self.open[at] = 1
-                self.emit(cpu, BEGIN, self.draw(self.tasks + 1), 0)
+                self.run(cpu, BEGIN)
+                self.left -= 1
         elif kind == OP:
-            self.emit(cpu, OP, self.draw(self.ops) | (self.draw(4) << 16), 0)
+            operand = self.draw(4)
+            self.emit(cpu, OP, self.draw(self.ops) | (operand << 16), 0)
         else:
             self.open[at] = 0
             self.emit(cpu, END, 0, 0)

@@ -38,6 +38,9 @@ _PLANT_BURST: Final = 4
 """Plantings of one order in one slice, at most; _gen_cy.py has the same number."""
 _LAST: Final = 0xFFFF
 
+CHUNK_EVENTS: Final = 1 << 16
+"""The most events a generator is asked for at once."""
+
 IDLE: Final = "idle"
 LAST: Final = "last"
 """In a row: the user task that ran on this CPU before."""
@@ -77,6 +80,10 @@ class Filler(Protocol):
         """Fill *out* (two words an event), return the number of events; 0 at the end."""
         ...
 
+    def births(self) -> list[tuple[int, int]]:
+        """(task, mm) of every task forked in the last fill."""
+        ...
+
     def counts(self) -> list[int]:
         """How many of each planted order there are so far."""
         ...
@@ -103,6 +110,9 @@ class Profile:
     gap_ns: int = 100
     """Between two events of one slice.  An assumption; nothing in the model depends on it."""
     migrate_ppm: int = 0
+    """How often a task is taken from another CPU's queue although there may be one here."""
+    steal: int = 0
+    """How many other CPUs' queues are tried when the own one is empty."""
     section_irq_ppm: int = 0
     section_read_ppm: int = 0
     section_flush_ppm: int = 0
@@ -111,7 +121,9 @@ class Profile:
     first: dict[int, int] = field(default_factory=dict)
     """CPU -> task that runs before the first event; idle where absent."""
     exec_mms: int = 65536
-    """How many mm numbers EXEC goes round: more than any CPU can stay lazily attached to."""
+    """How many mm numbers fork and exec go round: more than any CPU can stay lazily attached to."""
+    newborn: str = ""
+    """Name of the tasks that are forked."""
     ops: tuple[str, ...] = ()
     _role_of: list[str] = field(default_factory=lambda: [IDLE])
     _home: list[int] = field(default_factory=lambda: [0])
@@ -149,6 +161,15 @@ class Profile:
         self._role_of.append(role)
         self._home.append((number - 1) % self.cpus if cpu is None else cpu)
         return number
+
+    def slots(self, role: str, comm: str, count: int) -> None:
+        """Room for *count* forked tasks named *comm* to be alive at once.
+
+        *role* has no row; all other tasks must have been added.
+        """
+        self.newborn = comm
+        self._role_of += [role] * count
+        self._home += [0] * count
 
     def libc_task(self, role: str, comm: str, *, mm: int, cpu: int | None = None, **state: Any) -> int:
         """A task as i386 NPTL makes it: %gs names GDT TLS slot 0, whose descriptor is the thread's own."""
@@ -191,9 +212,11 @@ class Profile:
             "gap_ns": self.gap_ns,
             "bound": 2 + most + 1 + _PLANT_BURST * sum(len(plant.order) for plant in plants),
             "plants": len(plants),
+            "next_id": len(self.tasks) + 1,
             "cpus": self.cpus,
             "roles": len(self.roles),
             "dead": dead[0] if dead else 0,
+            "steal": min(self.steal, self.cpus - 1),
             "migrate": _threshold(self.migrate_ppm),
             "section_irq": _threshold(self.section_irq_ppm),
             "section_read": _threshold(self.section_read_ppm),
@@ -201,12 +224,14 @@ class Profile:
             "mm_first": self._mms + 1,
             "mm_count": self.exec_mms,
         }
-        tasks, queues = len(self.tasks) + 1, len(self.roles) * self.cpus
+        tasks, queues = len(self._role_of), len(self.roles) * self.cpus
         arrays = {
             "roles": roles,
             "acts": acts or array("Q", (0,)),
             "nexts": nexts,
             "task_role": array("Q", (numbers[name] for name in self._role_of)),
+            "task_id": array("Q", range(tasks)),
+            "born": _zeros(2 * CHUNK_EVENTS),
             "planted": _zeros(len(plants) + 1),
             "plants": array("Q"),
             "orders": array("Q", (0,)),  # never empty: a memoryview of nothing has no format

@@ -8,10 +8,9 @@ from typing import Final, Protocol
 
 from pvreplay.errors import UsageError
 from pvreplay.synth.inject import Injection, check_unique
-from pvreplay.synth.profile import Filler, Planting
+from pvreplay.synth.profile import CHUNK_EVENTS, Filler, Planting
 from pvreplay.trace.model import STATE_KEYS, Chunk, Meta, Origin, Task
 
-CHUNK_EVENTS: Final = 1 << 16
 SWITCHES_MAX: Final = (1 << 32) - 1
 SEED_MAX: Final = (1 << 64) - 1
 STREAM: Final = 1
@@ -25,6 +24,7 @@ class Plan(Protocol):
     ops: tuple[str, ...]
     tasks: list[Task]
     first: dict[int, int]
+    newborn: str
 
     def start(self, switches: int, seed: int, plants: Sequence[Planting] = ()) -> Filler:
         """A generator at its first event."""
@@ -54,11 +54,11 @@ class SynthTrace:
         self.damage = ""
         self._plants = [plant.planting(switches) for plant in injections]
         self.planted: dict[str, int] = self._count_planted(injections)
-        origin = f"synth/{STREAM} {recipe}"
+        origin = f"pvreplay synth {recipe} (stream {STREAM})"
         if self.planted:
             origin += "; planted " + " ".join(f"{rule}={count}" for rule, count in self.planted.items())
         self.meta = Meta(
-            path=f"synth:{recipe.split(' ', 1)[0]}",
+            path="synth",
             format="synth",
             cpus=plan.cpus,
             clock="synthetic",
@@ -76,6 +76,7 @@ class SynthTrace:
         tasks, on = list(self.plan.tasks), sorted(self.plan.first.items())
         offset = 0
         while count := filler.fill(buffer):
+            tasks += [Task(task, self.plan.newborn, 1000 + task, mm) for task, mm in filler.births()]
             yield Chunk(words[: 2 * count], tasks, on, offset)
             tasks, on = [], []
             offset += 16 * count

@@ -1,5 +1,4 @@
-"""A database: a server process for each connection, clients, background writers and I/O kernel
-threads.
+"""A database: a process a connection, clients, I/O kernel threads.
 
 A client sends a statement, its backend computes and answers; at commit the backend waits for the
 log, and a kernel thread or idle runs.  All mms differ unless ``threads`` makes the server one

@@ -1,15 +1,14 @@
-"""Shells that fork and exec short programs without end, as a build or a configure script does.
+"""Shells fork and exec short programs without end, as a build does.
 
 A shell copies its page tables (a lazy MMU section), forks and waits; the child tears down the copy,
-gets a new mm by exec, takes page faults, and exits after one or a few slices; its task number is
-given to a later child.  New mms are numbered in a ring of 65536, far longer than a CPU stays lazily
-attached to a dead one.
+gets a new mm by exec, takes page faults, and exits after one or a few slices.  New mms are numbered
+in a ring of 65536, far longer than a CPU stays lazily attached to a dead one.
 
 Numbers: about three switches for each short process is what a recording of a storm of 150 processes
 on Linux 6.18 shows (454 judged switches).  Assumptions: two shells a CPU, at most 64 children
-alive; slices of 50 to 500 microseconds; 20 to 100 PTEs copied and torn down, at most 16 a fault, 4
-to 24 faults after exec; a third of the programs use the FPU at start, half of the slices after
-that.
+alive; slices of 50 to 500 microseconds; 20 to 100 PTEs copied and torn down, 1 to 16 written by a
+fault (fault-around of 64 KiB), 4 to 24 faults after exec; a third of the programs use the FPU at
+start, half of the slices after that.
 """
 
 from __future__ import annotations
@@ -61,6 +60,5 @@ def build(p: Params) -> Profile:
     for cpu in range(p.cpus):
         for _ in range(2):
             profile.libc_task("shell", "sh", mm=profile.mm(), cpu=cpu)
-    for _ in range(children):
-        profile.task("dead", "cc1", mm=profile.mm(), cpu=0)
+    profile.slots("dead", "cc1", children)
     return profile

@@ -1,4 +1,4 @@
-"""Tasks that never, rarely, often and always use the FPU, to move every part of the FPU state machine.
+"""Tasks that never, rarely, often and always use the FPU.
 
 ``always`` tasks pass the eager threshold (fpu_counter above 5) and wrap the 8-bit counter;
 ``often`` (80 of 100 slices) climb and fall back; ``rarely`` (5 of 100) take #NM each time;

@@ -1,5 +1,4 @@
-"""A game server: a simulation tick that fans out to worker threads, a network thread, and much idle
-time.
+"""A game server: ticks, worker threads, network, much idle time.
 
 At each tick the main thread wakes, computes (always with the FPU), lets its workers compute physics
 (always with the FPU), sends, and sleeps.  The network thread runs when packets arrive; a logger

@@ -1,7 +1,8 @@
-"""Groups of senders and receivers over sockets, as hackbench and perf bench sched messaging do.
+"""Groups of senders and receivers over sockets, as hackbench does.
 
-Every sender of a group writes to every receiver of the group, so a CPU runs a few senders until the
-sockets are full, then their receivers, and is hardly ever idle.
+Models hackbench and ``perf bench sched messaging``: every sender of a group writes to every
+receiver of the group, so a CPU runs a few senders until the sockets are full, then their receivers,
+and is hardly ever idle.
 
 Numbers: 40 tasks a group (20 senders, 20 receivers) is what both programs do; ten groups is the
 default of perf bench.  Here one group is the default, so that small traces see every task.

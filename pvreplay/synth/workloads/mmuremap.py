@@ -1,9 +1,10 @@
-"""Loops of mmap, mprotect and munmap: lazy MMU sections of many PTE writes between few switches.
+"""Loops of mmap and munmap: lazy MMU sections of many PTE writes.
 
-Every slice enters lazy MMU mode several times, writes 1 to ``ptes`` PTEs and leaves.  Only legal
-orders: a PTE is read before the first write of a section or after a flush, an interrupt inside a
-section touches no PTE, and a section is left where it was entered.  ``preempt`` lets a switch
-interrupt a section, which is legal only on kernels that park the mode (from 2.6.31 on).
+Between few switches, every slice enters lazy MMU mode several times, writes 1 to ``ptes`` PTEs and
+leaves.  Only legal orders: a PTE is read before the first write of a section or after a flush, an
+interrupt inside a section touches no PTE, and a section is left where it was entered.  ``preempt``
+lets a switch interrupt a section, which is legal only on kernels that park the mode (from 2.6.31
+on).
 
 Numbers: 512 PTEs are one page table page (64-bit and PAE), the most one section of zap_pte_range
 and its like can write; the default of 128 is on both sides of Xen's 32 entries a batch and KVM's 42

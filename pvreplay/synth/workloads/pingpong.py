@@ -1,4 +1,4 @@
-"""Two tasks that wake each other: the known workload, every switch of it can be predicted by hand.
+"""Two tasks wake each other: the known workload, predictable by hand.
 
 Models ``perf bench sched pipe``: a pair of processes on one CPU passes a token through pipes, so
 every switch goes to the other process, with another mm.  One pair a CPU.  Task 1 runs before the

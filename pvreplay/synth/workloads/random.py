@@ -1,5 +1,4 @@
-"""Uniformly random events of every kind, in range and otherwise lawless: for parity tests and
-benchmarks.
+"""Uniformly random events of every kind, in range, else lawless.
 
 Models nothing.  All values come from the seed: kinds with equal chance, but for switches, which are
 a share of their own; tasks with random mms (one in four a kernel thread) and random initial state.
@@ -21,6 +20,7 @@ from pvreplay.trace.model import Task
 OPTIONS: Final = {
     "switch": Option(250, 1, 1000, "switches in a thousand events"),
     "ops": Option(1, 0, 1, "0: no op-level events (begin, op, end)"),
+    "mmu": Option(1, 0, 1, "0: no lazy MMU, interrupt, fault, sleep, user and flush events"),
 }
 OPS: Final = (
     *("write_cr3", "set_ldt", "load_sp0", "savesegment:gs", "load_tls", "set_iopl_mask", "set_debugreg:0"),
@@ -55,6 +55,8 @@ class RandomPlan:
     ntasks: int
     switch_per_mille: int
     ops: tuple[str, ...]
+    mmu: int
+    newborn: str = ""
     tasks: list[Task] = field(default_factory=list)
     first: dict[int, int] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class RandomPlan:
             "tasks": self.ntasks,
             "mms": mms,
             "ops": len(self.ops),
+            "mmu": self.mmu,
             "switch_share": (self.switch_per_mille << 32) // 1000,
         }
         return RandomEvents(knobs, current, where, array("Q", bytes(8 * 5 * self.cpus)))
@@ -117,4 +120,4 @@ def _task(number: int, mms: int, draw: Draw) -> Task:
 def build(p: Params) -> RandomPlan:
     """At least two tasks more than CPUs, so that there is somebody to switch to."""
     tasks = p.count(max(16, 2 * p.cpus), p.cpus + 2)
-    return RandomPlan(p.cpus, tasks, p["switch"], OPS if p["ops"] else ())
+    return RandomPlan(p.cpus, tasks, p["switch"], OPS if p["ops"] else (), p["mmu"])

@@ -1,9 +1,8 @@
-"""A server process: a dispatcher hands requests to worker threads of the same mm; kernel threads
-between.
+"""A server process: a dispatcher, worker threads, kernel threads.
 
-Nearly all switches stay in one mm, the thread pointer in the GDT's TLS slot changes at each of
-them, and the way to idle or to a kernel thread and back to a worker leaves the mm loaded (lazy
-TLB), unless a flush IPI arrives meanwhile.
+The dispatcher hands requests to workers of the same mm.  Nearly all switches stay in one mm, the
+thread pointer in the GDT's TLS slot changes at each of them, and the way to idle or to a kernel
+thread and back to a worker leaves the mm loaded (lazy TLB), unless a flush IPI arrives meanwhile.
 
 Assumptions, all of it: a dispatcher and 16 workers, a kernel thread a CPU; slices of 20 to 200
 microseconds (a request), 5 to 20 for the dispatcher and kernel threads; rows of who follows whom as
