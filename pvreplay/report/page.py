@@ -85,16 +85,15 @@ class Page:
     def flow(self, *spans: Span | str, indent: int = 0, first: int | None = None) -> None:
         """Text wrapped at spaces; *indent* columns before each line, *first* before the first.
 
-        Spans are one space apart; a span that begins with spaces stands further off.
+        Spans are one space apart, more when they begin or end with spaces.
         """
         lead = indent if first is None else first
         line: list[Span] = [(" " * lead, "")]
         used = lead
-        fresh = True
+        fresh, gap = True, 1
         for span in spans:
             text, style = (span, "") if isinstance(span, str) else span
-            gap = 1
-            for word in self._escape(text).split(" "):
+            for word in self._escape(text).split(" ") if text else ():
                 if not word:
                     gap += 1
                     continue
