@@ -1,0 +1,1 @@
+"""Backends as data: what becomes of each pv op, versioned by kernel."""

@@ -1,0 +1,128 @@
+"""Histogram -> Report: every distinct unit stepped once per backend, times its count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pvreplay import __version__
+from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
+from pvreplay.machine.shape import UNIT_SEQ, UNIT_SWITCH, names
+from pvreplay.replay.build import COMPILED
+from pvreplay.replay.checked import not_checked
+from pvreplay.replay.result import Report
+from pvreplay.replay.tally import Tally, merge_violations
+from pvreplay.replay.window import Outcome, facts_of, run_window
+from pvreplay.rules import all_rules
+from pvreplay.rules.base import Rule
+
+if TYPE_CHECKING:
+    from pvreplay.kernels.model import Kernel
+    from pvreplay.machine.backend import Backend
+    from pvreplay.replay.histogram import Histogram
+    from pvreplay.trace.model import Task
+
+__all__ = ["Outcome", "Tally", "facts_of", "price", "report_of", "run_window", "shape_key", "unit_outcome"]
+
+
+def shape_key(shape: int) -> str:
+    """The names of a shape joined by "+", "-" for none."""
+    return "+".join(names(shape)) or "-"
+
+
+def unit_outcome(
+    hist: Histogram,
+    kernel: Kernel,
+    backend: Backend,
+    unit_type: int,
+    payload: int,
+    rules: Sequence[Rule],
+    policy: Policy,
+) -> Outcome:
+    """Step the unit that (*unit_type*, *payload*) names in *hist*."""
+    return run_window(
+        kernel,
+        backend,
+        facts_of(payload) if unit_type == UNIT_SWITCH else {},
+        unit_type=unit_type,
+        items=hist.sequences[payload] if unit_type == UNIT_SEQ else (),
+        ops=hist.meta.ops,
+        rules=rules,
+        policy=policy,
+    )
+
+
+def price(
+    hist: Histogram,
+    kernel: Kernel,
+    backends: Sequence[Backend],
+    *,
+    policy: str | Policy = DEFAULT_POLICY,
+    rules: Sequence[Rule] | None = None,
+) -> Report:
+    """What every backend pays for *hist*, and which rules break.
+
+    *policy* is the contract the rules enforce; *rules* default to all.
+    """
+    contract = get_policy(policy) if isinstance(policy, str) else policy
+    judged = all_rules() if rules is None else rules
+    tallies = []
+    for backend in backends:
+        tally = Tally(backend)
+        outcomes: dict[tuple[int, int], Outcome] = {}
+        for row in hist.rows:
+            unit = (row.unit_type, row.payload)
+            outcome = outcomes.get(unit)
+            if outcome is None:
+                outcome = outcomes[unit] = unit_outcome(hist, kernel, backend, *unit, judged, contract)
+            key = shape_key(row.payload) if row.unit_type == UNIT_SWITCH else ""
+            tally.add(outcome, row.count, row.cpu, row.task, key, row)
+        tallies.append(tally)
+    return report_of(hist, kernel, tallies, judged, contract)
+
+
+def report_of(
+    hist: Histogram, kernel: Kernel, tallies: Sequence[Tally], rules: Sequence[Rule], policy: Policy
+) -> Report:
+    """The report of finished tallies; what the step engine ends with too."""
+    results = [tally.result(hist.switches) for tally in tallies]
+    priced = {result.name: result for result in results}
+    for result in results:
+        baseline = priced.get(f"{result.name}-unbatched")
+        if baseline is not None:
+            result.unbatched_hypercalls = baseline.hypercalls
+    labels = {number: _label(task) for number, task in hist.tasks.items()}
+    labels[0] = "idle"
+    meta = hist.meta
+    notes = [f"{kernel.name}: {note}" for note in kernel.uncertain]
+    if policy.name != DEFAULT_POLICY:
+        notes.append(f"Rules enforce the policy {policy.name}: {policy.title}.")
+    return Report(
+        kernel=kernel.name,
+        kernel_source=kernel.title,
+        path=meta.path,
+        format=meta.format,
+        events=hist.events,
+        switches=hist.switches,
+        cpus=hist.nr_cpus,
+        tasks=hist.nr_tasks,
+        lost_events=hist.lost_events,
+        duration_ns=hist.duration_ns,
+        state={key: (origin.how, origin.source, origin.option) for key, origin in meta.state.items()},
+        doubts=dict(hist.doubts),
+        damage=hist.damage,
+        backends=results,
+        violations=merge_violations(tallies, lambda task: labels.get(task, f"task {task}")),
+        task_names=labels,
+        engine=hist.engine,
+        compiled=COMPILED,
+        version=__version__,
+        not_checked=not_checked(hist, rules),
+        notes=notes,
+    )
+
+
+def _label(task: Task) -> str:
+    """A task as reports name it; hostile until a renderer has escaped it."""
+    name = task.comm or f"task {task.id}"
+    return f"{name}-{task.pid}" if task.pid >= 0 else name

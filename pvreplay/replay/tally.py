@@ -1,0 +1,188 @@
+"""Outcomes times how often they occurred: the sums of one backend, and its violations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SWITCH
+from pvreplay.replay.result import BackendResult, First, Totals, Violation
+from pvreplay.rules.base import SEVERITY_ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pvreplay.machine.backend import Backend
+    from pvreplay.replay.histogram import Row
+    from pvreplay.replay.window import Outcome
+    from pvreplay.rules.base import Verdict
+
+K = TypeVar("K")
+
+OUTSIDE_NAMES = {UNIT_NM: "nm", UNIT_LEAVE_MM: "leave_mm"}
+
+
+class _Seen:
+    """One violation of one backend while it is being counted."""
+
+    __slots__ = ("count", "outcome", "row", "shape", "verdict")
+
+    def __init__(self, outcome: Outcome, verdict: Verdict, row: Row, shape: str) -> None:
+        self.count = 0
+        self.outcome = outcome
+        self.verdict = verdict
+        self.row = row
+        self.shape = shape
+
+
+class _Key(NamedTuple):
+    """What makes two findings the same violation, whatever shape they occur in."""
+
+    rule: str
+    op: str
+    place: str
+    key: str
+
+
+class Tally:
+    """The sums of one backend over all units."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self._totals = [0, 0, 0, 0]
+        self._in_switch = [0, 0, 0, 0, 0]
+        self._outside: dict[str, list[int]] = {}
+        self._flushes: dict[str, int] = {}
+        self._batches: dict[int, int] = {}
+        self._by_op: dict[str, list[int]] = {}
+        self._histogram: dict[int, int] = {}
+        self._by_task: dict[int, list[int]] = {}
+        self._by_cpu: dict[int, list[int]] = {}
+        self._by_shape: dict[str, list[int]] = {}
+        self._undeferrable: dict[str, int] = {}
+        self._seen: dict[_Key, _Seen] = {}
+
+    def add(self, outcome: Outcome, count: int, cpu: int, task: int, shape_key: str, row: Row) -> None:
+        """Add *count* occurrences of *outcome* on *cpu*, for *task*.
+
+        *shape_key* is the joined names of a switch's shape ("" for the other
+        units); *row* tells where the first of them happened.
+        """
+        totals = outcome.totals
+        for place, value in enumerate(totals):
+            self._totals[place] += value * count
+        _add_to(self._by_task, task, totals, len(outcome.switches), count)
+        _add_to(self._by_cpu, cpu, totals, len(outcome.switches), count)
+        inside = [sum(part) for part in zip(*outcome.switches, strict=True)] if outcome.switches else [0] * 4
+        for place, value in enumerate(inside):
+            self._in_switch[place] += value * count
+        self._in_switch[4] += len(outcome.switches) * count
+        for switch in outcome.switches:
+            self._histogram[switch[0]] = self._histogram.get(switch[0], 0) + count
+        if outcome.unit_type == UNIT_SWITCH:
+            _add_to(self._by_shape, shape_key, totals, 1, count)
+        else:
+            name = OUTSIDE_NAMES.get(outcome.unit_type, "lazy_mmu")
+            rest = tuple(total - part for total, part in zip(totals, inside, strict=True))
+            _add_to(self._outside, name, rest, 1, count)
+        for reason, times in outcome.flushes.items():
+            self._flushes[reason] = self._flushes.get(reason, 0) + times * count
+        for size, times in outcome.batch_sizes.items():
+            self._batches[size] = self._batches.get(size, 0) + times * count
+        for op, values in outcome.by_op.items():
+            _add_to(self._by_op, op, values, values[4], count)
+        for op, times in outcome.undeferrable.items():
+            self._undeferrable[op] = self._undeferrable.get(op, 0) + times * count
+        for verdict in outcome.verdicts:
+            self._violation(outcome, verdict, count, row, shape_key)
+
+    def _violation(self, outcome: Outcome, verdict: Verdict, count: int, row: Row, shape: str) -> None:
+        finding = verdict.finding
+        key = _Key(finding.rule.code, finding.op, finding.place, finding.key)
+        seen = self._seen.get(key)
+        if seen is None:
+            seen = self._seen[key] = _Seen(outcome, verdict, row, shape)
+        elif row.first_event < seen.row.first_event:
+            seen.outcome, seen.verdict, seen.row, seen.shape = outcome, verdict, row, shape
+        seen.count += count
+
+    def result(self, switches: int) -> BackendResult:
+        """The sums as data; *switches* is the number the rate is per."""
+        hypercalls, entries, traps, rom_calls = self._totals
+        notes = list(self.backend.notes)
+        if self._undeferrable:
+            what = ", ".join(f"{op} ({times:,})" for op, times in sorted(self._undeferrable.items()))
+            notes.append(f"Done at once inside lazy CPU mode, {self.backend.name} cannot defer them: {what}.")
+        return BackendResult(
+            name=self.backend.name,
+            hypercalls=hypercalls,
+            hypercalls_per_switch=hypercalls / switches if switches else 0.0,
+            entries=entries,
+            traps=traps,
+            rom_calls=rom_calls,
+            flushes=dict(sorted(self._flushes.items())),
+            batch_sizes=dict(sorted(self._batches.items())),
+            by_op={op: _totals(values) for op, values in sorted(self._by_op.items())},
+            histogram=dict(sorted(self._histogram.items())),
+            in_switch=_totals(self._in_switch),
+            outside={name: _totals(values) for name, values in sorted(self._outside.items())},
+            by_task={task: _totals(values) for task, values in sorted(self._by_task.items())},
+            by_cpu={cpu: _totals(values) for cpu, values in sorted(self._by_cpu.items())},
+            by_shape={shape: _totals(values) for shape, values in sorted(self._by_shape.items())},
+            notes=notes,
+        )
+
+
+def _add_to(table: dict[K, list[int]], key: K, values: Sequence[int], number: int, count: int) -> None:
+    row = table.get(key)
+    if row is None:
+        row = table[key] = [0, 0, 0, 0, 0]
+    for place in range(4):
+        row[place] += values[place] * count
+    row[4] += number * count
+
+
+def _totals(values: Sequence[int]) -> Totals:
+    return Totals(
+        hypercalls=values[0], entries=values[1], traps=values[2], rom_calls=values[3], count=values[4]
+    )
+
+
+def merge_violations(tallies: Sequence[Tally], who: Callable[[int], str]) -> list[Violation]:
+    """The violations of all backends; those that agree in everything but the backend become one.
+
+    *who* gives a task's name.  Sorted by severity, then count, then rule.
+    """
+    found: dict[tuple[object, ...], Violation] = {}
+    for tally in tallies:
+        for key, seen in tally._seen.items():
+            finding = seen.verdict.finding
+            row = seen.row
+            same = (key, seen.count, row.first_event, finding.step, finding.message)
+            if same in found:
+                found[same].backends.append(tally.backend.name)
+                continue
+            found[same] = Violation(
+                rule=finding.rule.code,
+                name=finding.rule.name,
+                severity=finding.rule.severity,
+                backends=[tally.backend.name],
+                count=seen.count,
+                step=finding.step,
+                first=First(
+                    event=row.first_event,
+                    time_ns=row.first_time_ns,
+                    cpu=row.cpu,
+                    prev=who(row.first_prev),
+                    next=who(row.task),
+                ),
+                op=finding.op,
+                message=finding.message,
+                advice=finding.rule.advice,
+                drawn=seen.outcome.drawn(seen.verdict),
+                shape=seen.shape,
+                consequences=list(seen.verdict.consequences),
+            )
+    return sorted(
+        found.values(),
+        key=lambda one: (SEVERITY_ORDER[one.severity], -one.count, one.rule, one.op, one.backends),
+    )

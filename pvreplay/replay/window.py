@@ -1,0 +1,202 @@
+"""One unit stepped through the machine: a switch, a #NM, a leave_mm(), a folded sequence.
+
+Nothing is cached here: the step engine calls :func:`run_window` for every
+event, :func:`pvreplay.replay.price.price` once per distinct unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pvreplay.machine import resources as res
+from pvreplay.machine.machine import Context, Machine
+from pvreplay.machine.policy import DEFAULT_POLICY, POLICIES, Policy
+from pvreplay.machine.shape import (
+    GUARDS,
+    ITEM_PARK,
+    ITEM_RESUME,
+    ITEM_SHIFT,
+    UNIT_LEAVE_MM,
+    UNIT_NM,
+    UNIT_SEQ,
+    UNIT_SWITCH,
+    tls_changed,
+)
+from pvreplay.replay.result import DrawnStep
+from pvreplay.rules import all_rules
+from pvreplay.rules.base import Rule, Verdict, verdicts
+from pvreplay.trace.events import Kind
+
+if TYPE_CHECKING:
+    from pvreplay.kernels.model import Kernel
+    from pvreplay.machine.backend import Backend
+
+_ITEM_MASK = (1 << ITEM_SHIFT) - 1
+_ITEM_OPS: dict[int, str] = {
+    Kind.ENTER_MMU: "enter_lazy_mmu",
+    Kind.LEAVE_MMU: "leave_lazy_mmu",
+    Kind.READ_PTE: "read_pte",
+    Kind.IRQ_ENTER: "irq_enter",
+    Kind.IRQ_EXIT: "irq_exit",
+    Kind.NMI_ENTER: "nmi_enter",
+    Kind.NMI_EXIT: "nmi_exit",
+    Kind.FAULT_ENTER: "fault_enter",
+    Kind.FAULT_EXIT: "fault_exit",
+    Kind.SLEEP: "sleep",
+    Kind.USER: "user",
+    Kind.FLUSH: "flush",
+    Kind.BEGIN: "begin",
+    Kind.END: "end",
+    ITEM_PARK: "park",
+    ITEM_RESUME: "resume",
+}
+DRAWN_MAX = 48
+"""Steps of a drawing; a longer sequence is drawn around the steps that matter."""
+
+
+class Outcome:
+    """What one unit costs on one backend, and what it breaks.
+
+    *totals* is (hypercalls, entries, traps, rom_calls); *switches* the same
+    four for each switch in it; *by_op* name -> those four and how often.
+    """
+
+    __slots__ = (
+        "batch_sizes",
+        "by_op",
+        "flushes",
+        "machine",
+        "switches",
+        "totals",
+        "undeferrable",
+        "unit_type",
+        "verdicts",
+    )
+
+    def __init__(self, unit_type: int, machine: Machine) -> None:
+        self.unit_type = unit_type
+        self.totals = (machine.hypercalls, machine.entries, machine.traps, machine.rom_calls)
+        self.switches = machine.switches
+        self.flushes = machine.flushes
+        self.batch_sizes = machine.batch_sizes
+        self.by_op = machine.by_op
+        self.undeferrable = machine.undeferrable
+        self.verdicts: list[Verdict] = verdicts(machine) if machine.found else []
+        self.machine = machine
+
+    def drawn(self, verdict: Verdict) -> list[DrawnStep]:
+        """The steps around a verdict's finding, the one at fault marked."""
+        return draw(self.machine, verdict)
+
+
+def facts_of(shape: int) -> dict[str, int]:
+    """The guards of a shape by name, and ``tls``."""
+    facts = {name: shape >> bit & 1 for name, bit in GUARDS.items()}
+    facts["tls"] = tls_changed(shape)
+    return facts
+
+
+def run_window(
+    kernel: Kernel,
+    backend: Backend,
+    facts: Mapping[str, int],
+    *,
+    unit_type: int = UNIT_SWITCH,
+    items: Sequence[int] = (),
+    ops: Sequence[str] = (),
+    rules: Sequence[Rule] | None = None,
+    policy: Policy = POLICIES[DEFAULT_POLICY],
+) -> Outcome:
+    """Step one unit.
+
+    *facts* are the guards of a switch (empty for the other units); *items* a
+    sequence's, *ops* the op table its OP items index.  *rules* default to all.
+    """
+    machine = Machine(backend, policy=policy, rules=all_rules() if rules is None else rules)
+    if unit_type == UNIT_SWITCH:
+        _switch(machine, kernel, facts)
+    elif unit_type == UNIT_NM:
+        for op in kernel.nm_ops:
+            machine.step(op, "nm")
+    elif unit_type == UNIT_LEAVE_MM:
+        for op in kernel.leave_mm_ops:
+            machine.step(op, "leave_mm")
+    else:
+        assert unit_type == UNIT_SEQ, unit_type
+        _sequence(machine, kernel, items, ops)
+    machine.finish()
+    return Outcome(unit_type, machine)
+
+
+def _switch(machine: Machine, kernel: Kernel, facts: Mapping[str, int]) -> None:
+    backend = machine.backend
+    machine.context = switch_context(kernel, backend, facts)
+    step = machine.step
+    step("begin")
+    for place, op, operand, _ in kernel.expand({**facts, **backend.traits}):
+        step(f"{op}:{operand}" if operand else op, place)
+    step("end")
+
+
+def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -> Context:
+    """What the shape says about the state the next task needs."""
+    differs = same = live = 0
+    if facts["tls"]:
+        differs |= res.GDT_TLS
+    else:
+        same |= res.GDT_TLS
+    if facts["ldt_differs"]:
+        differs |= res.LDT
+    if facts["mm_differs"] or facts["lazy_tlb_reload"]:
+        differs |= res.CR3
+    # From 5.5 iopl() is a special I/O bitmap: EFLAGS.IOPL is always 0 (c8137ace5638).
+    if facts["iopl_differs"] and kernel.version < (5, 5):
+        differs |= res.IOPL
+    load_tls = backend.table["load_tls"]
+    segment = res.BITS[kernel.user_segment]
+    if facts["prev_gs"] and backend.reloads_selectors and not load_tls.clears & segment:
+        live |= segment
+    return Context(
+        differs=differs,
+        same=same,
+        live=live,
+        tls_slots=facts["tls"],
+        to_user=not facts["next_kernel"],
+    )
+
+
+def _sequence(machine: Machine, kernel: Kernel, items: Sequence[int], ops: Sequence[str]) -> None:
+    outer = machine.context
+    for item in items:
+        kind, payload = item >> ITEM_SHIFT, item & _ITEM_MASK
+        if kind == Kind.SET_PTE:
+            machine.step("set_pte", repeat=payload)
+        elif kind == Kind.OP:
+            name, operand = ops[payload & 0xFFFF], payload >> 16
+            machine.step(f"{name}:{operand}" if operand and ":" not in name else name)
+        elif kind == Kind.SWITCH:
+            _switch(machine, kernel, facts_of(payload))
+            machine.context = outer
+        else:
+            machine.step(_ITEM_OPS[kind])
+
+
+def draw(machine: Machine, verdict: Verdict) -> list[DrawnStep]:
+    """The steps of a sequence as data, the one at fault marked."""
+    finding = verdict.finding
+    steps = machine.steps
+    if len(steps) > DRAWN_MAX:
+        wanted = {finding.step, *finding.related}
+        near = DRAWN_MAX // (2 * len(wanted)) - 1
+        steps = [view for view in steps if any(abs(view.index - at) <= near for at in wanted)]
+    return [
+        DrawnStep(
+            index=view.index,
+            op=view.op if view.repeat == 1 else f"{view.op} x{view.repeat}",
+            disposition=view.how,
+            detail=view.detail(),
+            mark=view.index == finding.step,
+        )
+        for view in steps
+    ]
