@@ -454,7 +454,10 @@ class Generator:
         kind: cython.ulonglong
         arg: cython.ulonglong
         for which in range(self.nplants):
-            due = (self.total - self.left + 1) * self.plants[which * PLANT_WORDS] // self.total
+            # The half puts the last one half an interval before the end, where an idle slice can pass.
+            due = (
+                (self.total - self.left + 1) * self.plants[which * PLANT_WORDS] + self.total // 2
+            ) // self.total
             for _more in range(PLANT_BURST):
                 if self.planted[which] >= due or self.left <= self.plants[which * PLANT_WORDS + 1]:
                     break
