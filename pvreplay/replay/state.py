@@ -54,8 +54,12 @@ class Room(NamedTuple):
     tasks: int = 1024
 
 
+def _memory(size_bytes: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, size_bytes))
+
+
 def _words(count: int, form: Literal["I", "Q"]) -> memoryview:
-    return memoryview(mmap.mmap(-1, max(count, 1) * (8 if form == "Q" else 4))).cast(form)
+    return _memory(max(count, 1) * (8 if form == "Q" else 4)).cast(form)
 
 
 class State:
@@ -80,7 +84,7 @@ class State:
         self.at = 0
         self._mms_told: set[int] = set()
         self._task_room = room.tasks
-        cpu_memory = memoryview(mmap.mmap(-1, nr_cpus * _CPU_WORDS * 4))
+        cpu_memory = _memory(nr_cpus * _CPU_WORDS * 4)
         self.cpus = cpu_memory.cast("I")
         self.clocks = cpu_memory.cast("Q")
         self.tasks = _words(8 * (CPU_MAX + self._task_room), "I")
