@@ -73,25 +73,32 @@ class Guard:
         return f"Guard({self.text!r})"
 
 
+_compiled: dict[str, Guard] = {}
+"""Guards by text: a kernel's steps repeat few, and every one is checked and then used."""
+
+
 def compile_guard(text: str, macros: Mapping[str, str] = {}) -> Guard:
     """Compile *text*; *macros* are names that stand for another guard.
 
     Raises :class:`GuardError` for anything that is not a guard.
     """
-    tree = _parse(text)
     text = " ".join(text.split())
+    known = _compiled.get(text)
+    if known is not None:
+        return known
+    tree = _parse(text)
     if any(isinstance(node, ast.Name) and node.id in macros for node in ast.walk(tree)):
         tree = _Expander({name: _parse(body) for name, body in macros.items()}).visit(tree)
         text = ast.unparse(tree)
     _check(tree)
-    return Guard(text, tree)
+    return _compiled.setdefault(text, Guard(text, tree))
 
 
 def _parse(text: str) -> ast.expr:
     if len(text) > LENGTH_MAX:
         raise GuardError(f"a guard of {len(text)} characters", f"at most {LENGTH_MAX} characters")
     try:
-        return ast.parse(" ".join(text.split()), mode="eval").body
+        return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise GuardError(f"{text!r} is not an expression", _ALLOWED) from None
 
@@ -132,21 +139,9 @@ def _constant(tree: ast.expr) -> bool | None:
     return CONSTANTS.get(tree.id) if isinstance(tree, ast.Name) else None
 
 
-class _Subscripter(ast.NodeTransformer):
-    """Turns the name ``n`` into ``facts["n"]`` and true, false into constants."""
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in CONSTANTS:
-            return ast.Constant(CONSTANTS[node.id])
-        return ast.Subscript(ast.Name("facts", ast.Load()), ast.Constant(node.id), ast.Load())
-
-
 def _compile(tree: ast.expr) -> Callable[[Facts], bool]:
     # Safe: _check() let nothing but names of the closed list and boolean operators through.
-    import copy
-
-    body = _Subscripter().visit(copy.deepcopy(tree))
-    true_or_false = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), body))
+    true_or_false = ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), _subscripted(tree)))
     parameters = ast.arguments(
         posonlyargs=[], args=[ast.arg("facts")], kwonlyargs=[], kw_defaults=[], defaults=[]
     )
@@ -155,6 +150,20 @@ def _compile(tree: ast.expr) -> Callable[[Facts], bool]:
         compile(ast.fix_missing_locations(function), "<guard>", "eval"), {"__builtins__": {}}
     )
     return test
+
+
+def _subscripted(node: ast.expr) -> ast.expr:
+    """A copy of *node* with the name ``n`` as ``facts["n"]``, and true and false as constants."""
+    match node:
+        case ast.BoolOp(op=op, values=operands):
+            return ast.BoolOp(op, [_subscripted(operand) for operand in operands])
+        case ast.UnaryOp(op=op, operand=operand):
+            return ast.UnaryOp(op, _subscripted(operand))
+        case ast.Name(id=name) if name in CONSTANTS:
+            return ast.Constant(CONSTANTS[name])
+        case ast.Name(id=name):
+            return ast.Subscript(ast.Name("facts", ast.Load()), ast.Constant(name), ast.Load())
+    raise AssertionError(node)
 
 
 def _decided(node: ast.expr, facts: Facts) -> tuple[bool, list[tuple[str, int]]]:
