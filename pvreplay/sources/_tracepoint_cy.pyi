@@ -1,0 +1,20 @@
+"""What the binary sources may know of the compiled payload decoder."""
+
+from array import array
+
+COMPILED: bool
+PROGRAM_INTS: int
+
+def decode(
+    data: memoryview,
+    words: memoryview | array[int],
+    first: int,
+    last: int,
+    tag: int,
+    programs: array[int],
+    numbers: bytes,
+    keys: array[int],
+    table: array[int],
+    state: array[int],
+) -> int: ...
+def rehash(keys: array[int], count: int, table: array[int]) -> None: ...

@@ -1,0 +1,71 @@
+"""zstd, from whichever library is there: Python 3.14's own, or ``zstandard``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Protocol
+
+from pvreplay.errors import TraceError, UsageError
+
+SLICE = 1024
+"""Input bytes at a time.  A block of 4 bytes may stand for 128 KiB, so a slice is 32 MiB at most."""
+MAX_OUTPUT = 1 << 28
+"""No chunk or record of a recording is larger once unpacked."""
+
+
+class Stream(Protocol):
+    """A decompressor fed piece by piece."""
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+def _native() -> Any:
+    try:
+        return import_module("compression.zstd")
+    except ImportError:
+        return None
+
+
+def open_stream(where: str) -> Stream:
+    """A decompressor for one endless stream.
+
+    Raises UsageError naming what to install when no library is there.
+    """
+    native = _native()
+    if native is not None:
+        stream: Stream = native.ZstdDecompressor()
+        return stream
+    try:
+        library = import_module("zstandard")
+    except ImportError:
+        raise UsageError(
+            f"{where}: compressed with zstd, and there is no zstd library for this Python",
+            "Install one: pip install 'pvreplay[zstd]' (or pip install zstandard).",
+        ) from None
+    found: Stream = library.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+    return found
+
+
+def unpack(stream: Stream, data: bytes, where: str) -> bytes:
+    """What *data* adds to the stream.  Raises TraceError when it is damaged or expands beyond reason."""
+    if len(data) <= SLICE:
+        return _step(stream, data, where)
+    parts = []
+    total = 0
+    for at in range(0, len(data), SLICE):
+        part = _step(stream, data[at : at + SLICE], where)
+        parts.append(part)
+        total += len(part)
+        if total > MAX_OUTPUT:
+            raise TraceError(
+                f"{where}: {len(data)} compressed bytes expand to more than {MAX_OUTPUT}",
+                "No recorder writes such a block; the file is damaged.",
+            )
+    return b"".join(parts)
+
+
+def _step(stream: Stream, data: bytes, where: str) -> bytes:
+    try:
+        return stream.decompress(data)
+    except Exception as error:  # each library has its own class for damaged input
+        raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
