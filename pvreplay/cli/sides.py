@@ -44,14 +44,26 @@ def parse_side(text: str) -> Side:
 
 def _file(path: str) -> Side:
     if path.endswith(".toml"):
-        from pvreplay.backends.reader import is_backend_file
-
-        if is_backend_file(path):
+        if _describes_backend(path):
             return Side("backend", path, backend=path)
         return Side("kernel", path, kernel=path)
     with open(path, "rb") as file:
         start = file.read(256).lstrip()
     return Side("report" if start.startswith(b"{") else "trace", path)
+
+
+def _describes_backend(path: str) -> bool:
+    """Whether a TOML file is a backend, by its keys; what is wrong with it its reader will say."""
+    from pvreplay import modelfile
+
+    with open(path, "rb") as file:
+        try:
+            document = modelfile.loads(file.read())
+        except ValueError:
+            return False
+    if document.keys() & {"op", "queue", "mode", "profile", "setting"}:
+        return True
+    return _is_backend(str(document.get("extends", "")).removesuffix(".toml"))
 
 
 def _is_backend(name: str) -> bool:

@@ -130,7 +130,7 @@ def one_sided(page: Page, pair: Pair, label: str, found: list[Violation], verbos
         induced = "batching-induced" if violation.rule in pair.batching_induced else ""
         if verbose:
             page.blank()
-            text_findings.violation_lines(page, violation, verbose)
+            text_findings.violation_lines(page, violation, [], verbose)
             if induced:
                 page.line(("  batching-induced: silent on native", "warn"))
         else:

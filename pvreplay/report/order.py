@@ -45,3 +45,17 @@ def backend(result: BackendResult) -> BackendResult:
 def cost(totals: Totals) -> tuple[int, int, int, int, int]:
     """Sort key: the most expensive first when sorted ascending."""
     return -totals.hypercalls, -totals.traps, -totals.entries, -totals.rom_calls, -totals.count
+
+
+FORMS = ("-unbatched", "-nolazy")
+"""Suffixes of the baselines of a backend."""
+
+
+def without_baselines(names: Iterable[str]) -> list[str]:
+    """*names* less the baselines of those that are there themselves."""
+    listed = list(names)
+    return [
+        name
+        for name in listed
+        if not any(name.endswith(form) and name.removesuffix(form) in listed for form in FORMS)
+    ]

@@ -6,7 +6,7 @@ A pure function of the report; 80 columns, legible when piped and without colour
 from __future__ import annotations
 
 from pvreplay.replay.result import BackendResult, Report
-from pvreplay.report import text_details, text_findings, text_trust
+from pvreplay.report import order, text_details, text_findings, text_trust
 from pvreplay.report.figures import count, duration, percent
 from pvreplay.report.page import Page, Span
 
@@ -23,19 +23,23 @@ def render(
     """*report* as text.
 
     *top* limits every list (violations, ops, tasks, CPUs, shapes); *verbose* 1
-    lifts the limit on drawn steps and adds shapes and columns that hold only zeros.
+    lifts the limit on drawn steps and adds shapes, baselines (unbatched, nolazy) of
+    backends that are there themselves, and columns that hold only zeros.
     """
     page = Page(width, ascii)
+    names = [result.name for result in report.backends]
+    plain = order.without_baselines(names)
+    shown = [result for result in report.backends if verbose or result.name in plain]
     header(page, report)
     page.blank()
-    backends(page, report.backends, verbose)
+    backends(page, shown, verbose)
     page.blank()
-    text_findings.findings(page, report.violations, report.not_checked, top=top, verbose=verbose)
-    text_details.details(page, report, top=top, verbose=verbose)
+    text_findings.findings(page, report, top=top, verbose=verbose)
+    text_details.details(page, report, shown, top=top, verbose=verbose)
     page.blank()
     text_trust.trust(page, report)
     page.blank()
-    footer(page, report)
+    footer(page, report, shown)
     return page.text(color)
 
 
@@ -89,12 +93,12 @@ def saved(result: BackendResult) -> str:
     return percent(result.unbatched_hypercalls - result.hypercalls, result.unbatched_hypercalls)
 
 
-def footer(page: Page, report: Report) -> None:
+def footer(page: Page, report: Report, shown: list[BackendResult]) -> None:
     """How the numbers were made."""
     for note in report.notes:
         page.flow("note:", note, indent=6, first=0)
     seen: dict[str, list[str]] = {}
-    for result in report.backends:
+    for result in shown:
         for note in result.notes:
             seen.setdefault(note, []).append(result.name)
     for note, names in seen.items():

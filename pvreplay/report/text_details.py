@@ -22,9 +22,9 @@ BAR = 30
 """Columns of the longest bar."""
 
 
-def details(page: Page, report: Report, *, top: int, verbose: int) -> None:
+def details(page: Page, report: Report, shown: list[BackendResult], *, top: int, verbose: int) -> None:
     """One block a backend that pays anything, then who pays."""
-    paying = [result for result in report.backends if result.hypercalls or result.traps or result.rom_calls]
+    paying = [result for result in shown if result.hypercalls or result.traps or result.rom_calls]
     for result in paying:
         page.blank()
         backend(page, result, report.switches, top=top)
@@ -52,7 +52,7 @@ def details(page: Page, report: Report, *, top: int, verbose: int) -> None:
 
 def backend(page: Page, result: BackendResult, switches: int, *, top: int) -> None:
     """Totals, distribution over switches, ops and flushes of one backend."""
-    outside = {name: totals for name, totals in sorted(result.outside.items()) if _any(totals)}
+    outside = {name: totals for name, totals in sorted(result.outside.items()) if totals.hypercalls}
     where = "in switches"
     if outside:
         paid = sum(totals.hypercalls for totals in outside.values())
@@ -82,17 +82,9 @@ def backend(page: Page, result: BackendResult, switches: int, *, top: int) -> No
     if len(ops) > top:
         page.line((f"  {len(ops) - top} more ops", "dim"))
     if result.flushes:
-        page.flow(("flushes by", "dim"), _tally(result.flushes, top), indent=4, first=2)
+        page.flow(("flushes by", "dim"), _flushes(result.flushes, top), indent=4, first=2)
     if result.batch_sizes:
-        batches = sum(result.batch_sizes.values())
-        mean = sum(size * n for size, n in result.batch_sizes.items()) / batches
-        sizes = {str(size): n for size, n in result.batch_sizes.items()}
-        page.flow(
-            ("entries per batch", "dim"),
-            f"{_tally(sizes, top, times=True)}; mean {mean:.2f}",
-            indent=4,
-            first=2,
-        )
+        page.flow(("entries per batch", "dim"), _sizes(result.batch_sizes, top), indent=4, first=2)
 
 
 def distribution(page: Page, histogram: Mapping[int, int], switches: int, top: int) -> None:
@@ -148,9 +140,18 @@ def _any(totals: Totals) -> bool:
     return bool(totals.hypercalls or totals.entries or totals.traps or totals.rom_calls)
 
 
-def _tally(counts: Mapping[str, int], top: int, times: bool = False) -> str:
+def _flushes(counts: Mapping[str, int], top: int) -> str:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{name}: {number(n)}" if times else f"{name} {number(n)}" for name, n in ranked[:top]]
+    parts = [f"{reason} {number(n)}" for reason, n in ranked[:top]]
     if len(ranked) > top:
         parts.append(f"{len(ranked) - top} others {number(sum(n for _, n in ranked[top:]))}")
     return ", ".join(parts)
+
+
+def _sizes(counts: Mapping[int, int], top: int) -> str:
+    common = set(sorted(counts, key=lambda size: (-counts[size], size))[:top])
+    parts = [f"{size}: {number(counts[size])}" for size in sorted(common)]
+    if len(counts) > top:
+        parts.append(f"others: {number(sum(n for size, n in counts.items() if size not in common))}")
+    mean = sum(size * n for size, n in counts.items()) / sum(counts.values())
+    return f"{', '.join(parts)}; mean {mean:.2f}"

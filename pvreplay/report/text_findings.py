@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvreplay.replay.result import DrawnStep, Violation
+from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
 from pvreplay.report.page import Page
 
@@ -11,17 +11,16 @@ CONTEXT = 3
 STYLE = {"security": "bad", "error": "bad", "perf": "warn"}
 
 
-def findings(
-    page: Page, found: list[Violation], not_checked: dict[str, str], *, top: int, verbose: int
-) -> None:
+def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
     """The verdict in one line, then each violation."""
-    ranked = order.violations(found)
+    ranked = order.violations(report.violations)
     page.flow(*_verdict(ranked))
-    if not_checked:
-        _not_checked(page, not_checked, verbose)
+    if report.not_checked:
+        _not_checked(page, report.not_checked, verbose)
+    names = [result.name for result in report.backends]
     for violation in ranked[: None if verbose else top]:
         page.blank()
-        violation_lines(page, violation, verbose)
+        violation_lines(page, violation, names, verbose)
     hidden = 0 if verbose else len(ranked) - top
     if hidden > 0:
         page.blank()
@@ -60,13 +59,13 @@ def _not_checked(page: Page, not_checked: dict[str, str], verbose: int) -> None:
         page.flow((f"not checked: {', '.join(rules)}", "dim"), (f"({why})", "dim"), indent=4, first=2)
 
 
-def violation_lines(page: Page, violation: Violation, verbose: int) -> None:
-    """One violation: rule and place, the drawn steps, what to do."""
+def violation_lines(page: Page, violation: Violation, priced: list[str], verbose: int) -> None:
+    """One violation of a run that *priced* these backends: rule and place, the drawn steps, what to do."""
     page.flow(
         (violation.rule, "title"),
         (violation.name, "title"),
         (f" {violation.severity}", STYLE[violation.severity]),
-        f" {', '.join(violation.backends)}",
+        f" {where(violation.backends, priced)}",
         f" {violation.count:,} {'time' if violation.count == 1 else 'times'}",
         indent=4,
         first=0,
@@ -84,6 +83,13 @@ def violation_lines(page: Page, violation: Violation, verbose: int) -> None:
     if violation.consequences:
         page.flow(("followed by", "dim"), (", ".join(violation.consequences), "dim"), indent=4, first=2)
     page.flow(violation.advice, (f" pvreplay rule {violation.rule}", "name"), indent=2)
+
+
+def where(backends: list[str], priced: list[str]) -> str:
+    """The backends a violation fires on, without the baselines of those named."""
+    if len(priced) > 1 and set(backends) >= set(priced):
+        return "every backend"
+    return ", ".join(order.without_baselines(backends))
 
 
 def near(drawn: list[DrawnStep]) -> list[DrawnStep]:
