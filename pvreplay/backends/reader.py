@@ -33,8 +33,8 @@ from pvreplay.machine.backend import Backend, Event, Form, ModeRow, OpRow, RomPr
 from pvreplay.machine.ops import OPS
 from pvreplay.machine.queue import QueueSpec
 
-BASE_BACKENDS: Final = ("native", "vmi", "xen")
-DEFERRING: Final = ("vmi", "xen")
+BASE_BACKENDS: Final = ("native", "vmi", "xen", "lguest", "kvm")
+DEFERRING: Final = ("vmi", "xen", "lguest", "kvm")
 """Those that batch, and so have the two baselines."""
 FORMS: Final[tuple[Form, ...]] = ("unbatched", "nolazy")
 FORM_TITLES: Final[dict[Form, str]] = {
