@@ -129,9 +129,18 @@ def _backends(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
 def _kernels(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
     _once(trace)
     assert a.kernel is not None and b.kernel is not None
-    one = _replay(trace, a.kernel, model["backend"], model)
-    other = _replay(trace, b.kernel, model["backend"], model)
+    backends = model["backend"] or _plain_backends()
+    one = _replay(trace, a.kernel, backends, model)
+    other = _replay(trace, b.kernel, backends, model)
     return [(one, x, other, y) for x, y in zip(one.backends, other.backends, strict=True)]
+
+
+def _plain_backends() -> list[str]:
+    """The built-in backends less their baselines."""
+    from pvreplay.backends.reader import builtin_backends
+    from pvreplay.report.order import without_baselines
+
+    return without_baselines(builtin_backends())
 
 
 def _whole(side: Side, opposite: Side, model: dict[str, Any], notes: list[str]) -> Report:

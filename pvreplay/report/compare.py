@@ -48,7 +48,9 @@ class Side(msgspec.Struct, kw_only=True):
 class Pair(msgspec.Struct, kw_only=True):
     """One backend result against another.
 
-    *by_op* has the ops that differ, the largest difference in hypercalls first.
+    *equal* is about cost and broken rules: an op that runs more often and costs
+    the same is in *by_op* and makes no difference.  *by_op* has the ops that
+    differ, the largest difference in hypercalls first.
     *batching_induced* are the rules among *only_a* or *only_b* that are silent on
     native and fire on the other side.
     """
@@ -111,7 +113,9 @@ def _pair(report_a: Report, a: BackendResult, report_b: Report, b: BackendResult
     return Pair(
         a=_side(report_a, a, report_b, b),
         b=_side(report_b, b, report_a, a),
-        equal=not by_op and not only_a and not only_b and all(c.difference == 0 for c in metrics.values()),
+        equal=not (only_a or only_b)
+        and all(changed.difference == 0 for changed in metrics.values())
+        and all(getattr(op.a, name) == getattr(op.b, name) for op in by_op for name in METRICS),
         metrics=metrics,
         by_op=by_op,
         only_a=order.violations(only_a),
@@ -126,20 +130,15 @@ def change(a: float, b: float) -> Change:
 
 
 def fate(totals: Totals) -> str:
-    """What became of an op, in one or two words."""
+    """What became of an op, in a few words."""
     if totals.count == 0:
         return "not run"
-    fates = [
-        word
-        for word, n in (
-            ("traps", totals.traps),
-            ("hypercall", totals.hypercalls),
-            ("queued", totals.entries),
-            ("ROM call", totals.rom_calls),
-        )
-        if n
-    ]
-    return " or ".join(fates[:2]) if fates else "direct"
+    if totals.traps:
+        return "trap"
+    if totals.hypercalls >= totals.count:
+        return "hypercall"
+    rest = "queued" if totals.entries else "ROM call" if totals.rom_calls else "direct"
+    return f"hypercall or {rest}" if totals.hypercalls else rest
 
 
 def _by_op(a: BackendResult, b: BackendResult) -> list[OpChange]:
@@ -167,11 +166,17 @@ def _is_native(result: BackendResult) -> bool:
 
 
 def _side(report: Report, result: BackendResult, other_report: Report, other: BackendResult) -> Side:
-    label = result.name
+    differs = []
     if report.kernel != other_report.kernel:
-        label += f"@{report.kernel}"
+        differs.append(report.kernel)
     if report.path != other_report.path:
-        label += f" on {report.path}"
+        differs.append(report.path)
+    if result.name != other.name or not differs:
+        differs[:0] = [result.name]
     return Side(
-        label=label, backend=result.name, kernel=report.kernel, path=report.path, switches=report.switches
+        label=" ".join(differs),
+        backend=result.name,
+        kernel=report.kernel,
+        path=report.path,
+        switches=report.switches,
     )

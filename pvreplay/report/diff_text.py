@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pvreplay.replay.result import Violation
 from pvreplay.report import text_findings
-from pvreplay.report.compare import METRICS, Change, Comparison, Pair
+from pvreplay.report.compare import METRICS, Change, Comparison, OpChange, Pair
 from pvreplay.report.figures import count
 from pvreplay.report.page import Page
 
@@ -14,6 +14,7 @@ NAMES = {
     "entries": "entries",
     "traps": "traps",
     "rom_calls": "ROM calls",
+    "count": "times run",
 }
 
 
@@ -61,7 +62,9 @@ def summary(page: Page, comparison: Comparison) -> None:
     rows: list[list[str | int]] = []
     for pair in comparison.pairs:
         changed = pair.metrics["hypercalls"]
-        rows.append([_title(pair), int(changed.a), int(changed.b), signed(changed), ratio(changed)])
+        rows.append(
+            [_title(pair), int(changed.a), int(changed.b), _signed(int(changed.difference)), ratio(changed)]
+        )
     page.table(["hypercalls", comparison.a, comparison.b, "difference", "ratio"], rows, styles=["name"])
 
 
@@ -79,45 +82,67 @@ def pair_block(page: Page, pair: Pair, *, title: bool, top: int, verbose: int) -
                     NAMES[name],
                     f"{changed.a:.2f}",
                     f"{changed.b:.2f}",
-                    f"{changed.difference:+.2f}",
+                    f"{changed.difference:+.2f}" if changed.difference else "0",
                     ratio(changed),
                 ]
             )
         else:
-            rows.append([NAMES[name], int(changed.a), int(changed.b), signed(changed), ratio(changed)])
+            rows.append(
+                [
+                    NAMES[name],
+                    int(changed.a),
+                    int(changed.b),
+                    _signed(int(changed.difference)),
+                    ratio(changed),
+                ]
+            )
     page.table(["metric", pair.a.label, pair.b.label, "difference", "ratio"], rows)
-    ops(page, pair, top=len(pair.by_op) if verbose else top)
+    if verbose:
+        every_op(page, pair)
+    else:
+        ops(page, pair, top)
     one_sided(page, pair, pair.a.label, pair.only_a, verbose)
     one_sided(page, pair, pair.b.label, pair.only_b, verbose)
 
 
-def ops(page: Page, pair: Pair, *, top: int) -> None:
-    """One table a counter that differs: the ops that make the difference, largest first."""
-    for metric in METRICS:
-        changes = [
-            (change, getattr(change.b, metric) - getattr(change.a, metric))
-            for change in pair.by_op
-            if getattr(change.a, metric) != getattr(change.b, metric)
-        ]
-        if not changes:
-            continue
-        changes.sort(key=lambda item: (-abs(item[1]), item[0].op))
+def ops(page: Page, pair: Pair, top: int) -> None:
+    """The ops whose cost differs, largest contribution first, and by how much in each metric."""
+    metrics = [name for name in METRICS if any(_delta(op, name) for op in pair.by_op)]
+    costly = [op for op in pair.by_op if any(_delta(op, name) for name in metrics)]
+    if not costly:
+        return
+    page.blank()
+    rows: list[list[str | int]] = [
+        [op.op, *(_signed(_delta(op, name)) for name in metrics), op.how] for op in costly[:top]
+    ]
+    if len(costly) > top:
+        sums = (sum(_delta(op, name) for op in costly[top:]) for name in metrics)
+        rows.append([f"{len(costly) - top} more", *map(_signed, sums), ""])
+    head = ["difference by op", *(NAMES[name] for name in metrics), "what becomes of it"]
+    page.table(head, rows, text=(0, len(head) - 1), styles=["name"])
+
+
+def every_op(page: Page, pair: Pair) -> None:
+    """Every op that differs, with its numbers on both sides, a table a counter."""
+    for counter in (*METRICS, "count"):
+        changes = [op for op in pair.by_op if _delta(op, counter)]
+        changes.sort(key=lambda op: (-abs(_delta(op, counter)), op.op))
         rows: list[list[str | int]] = [
-            [
-                change.op,
-                getattr(change.a, metric),
-                getattr(change.b, metric),
-                f"{difference:+,}",
-                change.how,
-            ]
-            for change, difference in changes[:top]
+            [op.op, getattr(op.a, counter), getattr(op.b, counter), _signed(_delta(op, counter)), op.how]
+            for op in changes
         ]
-        page.blank()
-        head = [f"{NAMES[metric]} by op", pair.a.label, pair.b.label, "difference", "what becomes of it"]
-        page.table(head, rows, text=(0, 4), styles=["name"])
-        if len(changes) > top:
-            rest = sum(difference for _, difference in changes[top:])
-            page.line((f"{len(changes) - top} more ops, {rest:+,}", "dim"))
+        if rows:
+            page.blank()
+            head = [f"{NAMES[counter]} by op", pair.a.label, pair.b.label, "difference", "what becomes of it"]
+            page.table(head, rows, text=(0, 4), styles=["name"])
+
+
+def _delta(op: OpChange, counter: str) -> int:
+    return int(getattr(op.b, counter) - getattr(op.a, counter))
+
+
+def _signed(difference: int) -> str:
+    return f"{difference:+,}" if difference else "0"
 
 
 def one_sided(page: Page, pair: Pair, label: str, found: list[Violation], verbose: int) -> None:
@@ -144,11 +169,6 @@ def one_sided(page: Page, pair: Pair, label: str, found: list[Violation], verbos
                 indent=4,
                 first=2,
             )
-
-
-def signed(changed: Change) -> str:
-    """``+1,234``, or 0."""
-    return f"{int(changed.difference):+,}" if changed.difference else "0"
 
 
 def ratio(changed: Change) -> str:
