@@ -158,6 +158,7 @@ RAW_NUMBERS: Final = frozenset(NR_X86_64) | frozenset(NR_I386)
 
 CLONE_VM: Final = 0x100
 CLONE_VFORK: Final = 0x4000
+CLONE_THREAD: Final = 0x10000
 CLONE_SETTLS: Final = 0x80000
 
 

@@ -1,0 +1,292 @@
+"""Which recording is it?  ``open_trace`` looks at the first bytes and opens the right source.
+
+Nothing is judged by a file's name.  What is read from a pipe to find out is handed on, so a stream
+works like a file.  Each source's module is imported only when its recording is met.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final, Protocol, cast
+
+from pvreplay.errors import TraceError, UsageError
+from pvreplay.trace.layout import MAGIC
+from pvreplay.trace.model import Trace
+
+TEXT_MAGIC: Final = b"# pvreplay trace"
+HEAD_BYTES: Final = 1 << 16
+"""Enough of a recording to tell what it is."""
+PAGE_HEAD_BYTES: Final = 1 << 24
+"""An HTML page carries its trace behind its scripts."""
+
+MAGICS: Final = (
+    (b"PERFILE2", "perfdata"),
+    (b"2ELIFREP", "perfdata"),
+    (b"PERFFILE", "perfdata"),
+    (b"\x17\x08\x44tracing", "tracedat"),
+)
+"""First bytes -> module of pvreplay.sources with ``open``."""
+SNIFFERS: Final = ("perfetto", "rawpages", "ctf", "xentrace")
+"""Modules with ``sniff(head)`` for formats without a magic number, asked in this order."""
+DIRECTORIES: Final = ("perfdata", "rawpages", "ctf")
+"""Modules with ``sniff_directory(path)``."""
+FORMATS: Final = {
+    "trace.bin": "pvreplay's own file",
+    "text": "pvreplay's own text form",
+    "ftrace": "ftrace text: trace, trace_pipe, trace-cmd report, systrace",
+    "perf-script": "the text of perf script",
+    "perf.data": "perf record's file or pipe",
+    "trace.dat": "trace-cmd's file",
+}
+"""Values of *format*."""
+_HINT: Final = "Read are: trace.bin and its text form, perf.data, trace.dat, ftrace and perf script text."
+
+
+class Stream(io.RawIOBase):
+    """A stream whose first bytes can be looked at and are still read afterwards."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._head = b""
+        self._at = 0
+        self._ended = False
+
+    def look(self, count: int) -> bytes:
+        """The next bytes, without taking them: *count*, or fewer at the end."""
+        parts = [self._head[self._at :]]
+        ready = len(parts[0])
+        buffer = bytearray(min(count, HEAD_BYTES))
+        while ready < count and not self._ended:
+            got = self._read_raw(memoryview(buffer)[: count - ready])
+            parts.append(bytes(buffer[:got]))
+            ready += got
+        self._head, self._at = b"".join(parts), 0
+        return self._head[:count]
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """That of the stream below."""
+        return int(self._raw.fileno())
+
+    def readinto(self, buffer: Any) -> int:
+        """Take the next bytes."""
+        ready = min(len(buffer), len(self._head) - self._at)
+        if ready:
+            buffer[:ready] = self._head[self._at : self._at + ready]
+            self._at += ready
+            if self._at == len(self._head):
+                self._head, self._at = b"", 0
+            return ready
+        return 0 if self._ended else self._read_raw(memoryview(buffer))
+
+    def _read_raw(self, buffer: memoryview) -> int:
+        got = self._raw.readinto(buffer) or 0
+        if not got:
+            self._ended = True
+        return int(got)
+
+
+class _Source(Protocol):
+    """A source's module."""
+
+    def open(self, source: object, assume: Mapping[str, str] | None, path: str) -> Trace: ...
+    def sniff(self, head: bytes) -> bool: ...
+    def sniff_directory(self, path: str) -> bool: ...
+
+
+def open_trace(path: str, *, assume: Mapping[str, str] | None = None, format: str | None = None) -> Trace:
+    """The trace in a file, a directory, or on standard input ("-").
+
+    *assume* are values for what a recording does not tell (``assume.py``); *format*, a key of
+    FORMATS, skips looking at the content.  Raises UsageError for a missing file, a directory that
+    holds no recording, a wrong *assume* or *format*; TraceError for content that is not read here.
+    """
+    from pvreplay.sources.assume import check_assume
+
+    check_assume(assume or {})
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format {format}: no such format", "Allowed: " + ", ".join(FORMATS) + ".")
+    if path == "-":
+        return _open_stream(Stream(_stdin()), path, assume or {}, format)
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return _open_directory(path, assume or {})
+        raw = io.FileIO(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "Name a recording, or - for standard input.") from None
+    stream = Stream(raw)
+    head = stream.look(16)
+    if stat.S_ISREG(status.st_mode):
+        if head.startswith(MAGIC) and format in (None, "trace.bin"):
+            from pvreplay.trace.binary import BinaryTrace
+
+            raw.seek(0)
+            return BinaryTrace.from_file(raw, path)
+        name = _by_magic(head)
+        if name and format is None:
+            raw.close()
+            return _module(name, head, path).open(path, assume or {}, path)
+    return _open_stream(stream, path, assume or {}, format)
+
+
+def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: str | None) -> Trace:
+    head = stream.look(16)
+    if format is None:
+        if not head:
+            raise TraceError(f"{path}: empty", "A recording was expected. " + _HINT)
+        unpacked = _unpacked(stream, head, path)
+        if unpacked is not None:
+            return _open_stream(Stream(unpacked), path, assume, None)
+    if format == "trace.bin" or (format is None and head.startswith(MAGIC)):
+        from pvreplay.trace.binary import BinaryTrace
+
+        return BinaryTrace.from_stream(cast(Any, stream), path)
+    if format == "text" or (format is None and stream.look(len(TEXT_MAGIC)) == TEXT_MAGIC):
+        from pvreplay.trace.text import TextTrace
+
+        return TextTrace(cast(Any, stream), path)
+    name = {"perf.data": "perfdata", "trace.dat": "tracedat"}.get(format or "", "") or (
+        _by_magic(head) if format is None else ""
+    )
+    if name:
+        return _module(name, head, path).open(stream, assume, path)
+    style = {"ftrace": "ftrace", "perf-script": "perf"}.get(format or "") or _text_style(stream, path)
+    if style:
+        from pvreplay.sources.recover import RecoveredTrace
+        from pvreplay.sources.textsource import TextSource
+
+        return RecoveredTrace(TextSource(stream, style, path), assume)
+    head = stream.look(HEAD_BYTES)
+    for name in SNIFFERS:
+        module = _find_module(name)
+        if module is not None and module.sniff(head):
+            return module.open(stream, assume, path)
+    raise TraceError(f"{path}: not a recording: {_describe(head)}", _HINT)
+
+
+def _text_style(stream: Stream, path: str) -> str:
+    """The style of text the stream holds; "" when it is no text that is read here."""
+    head = stream.look(4096)
+    if b"\0" in head:
+        return ""
+    from pvreplay.sources.textsniff import is_page, sniff_text
+
+    try:
+        for size in (4096, HEAD_BYTES, PAGE_HEAD_BYTES if is_page(head) else HEAD_BYTES):
+            style = sniff_text(stream.look(size))
+            if style:
+                return style
+    except TraceError as error:
+        raise TraceError(f"{path}: {error.message}", error.hint) from None
+    return ""
+
+
+def _open_directory(path: str, assume: Mapping[str, str]) -> Trace:
+    for name in DIRECTORIES:
+        module = _find_module(name)
+        if module is not None and hasattr(module, "sniff_directory") and module.sniff_directory(path):
+            return module.open(path, assume, path)
+    raise UsageError(f"{path}: a directory that holds no recording", "Name the recording's file. " + _HINT)
+
+
+def _by_magic(head: bytes) -> str:
+    return next((name for magic, name in MAGICS if head.startswith(magic)), "")
+
+
+def _find_module(name: str) -> _Source | None:
+    try:
+        module: ModuleType = import_module(f"pvreplay.sources.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"pvreplay.sources.{name}":
+            raise
+        return None
+    return cast(_Source, module)
+
+
+def _module(name: str, head: bytes, path: str) -> _Source:
+    module = _find_module(name)
+    if module is None:
+        raise TraceError(f"{path}: {_describe(head)}, which is not read here", _HINT)
+    return module
+
+
+def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
+    """A stream of what a gzip or xz file holds; None when it is neither."""
+    if head.startswith(b"\x1f\x8b"):
+        import gzip
+
+        return _Unpacker(gzip.GzipFile(fileobj=cast(Any, io.BufferedReader(stream))), path)
+    if head.startswith(b"\xfd7zXZ\0"):
+        import lzma
+
+        return _Unpacker(lzma.LZMAFile(cast(Any, io.BufferedReader(stream))), path)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        from pvreplay.sources import zstd
+
+        return _Zstd(stream, zstd.open_stream(path), path)
+    return None
+
+
+class _Unpacker:
+    """A decompressing file with ``readinto``; damage is a TraceError."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        self._file = file
+        self._path = path
+
+    def readinto(self, buffer: memoryview) -> int:
+        try:
+            data = self._file.read1(len(buffer))
+        except Exception as error:  # EOFError, OSError, zlib.error, LZMAError
+            raise TraceError(f"{self._path}: {error}", "The compressed file is damaged or cut.") from None
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Zstd:
+    """The same for zstd."""
+
+    def __init__(self, stream: Stream, unpacker: Any, path: str) -> None:
+        self._stream = stream
+        self._unpacker = unpacker
+        self._path = path
+        self._ready = memoryview(b"")
+
+    def readinto(self, buffer: memoryview) -> int:
+        from pvreplay.sources import zstd
+
+        while not self._ready:
+            block = self._stream.read(1 << 16)
+            if not block:
+                return 0
+            self._ready = memoryview(zstd.unpack(self._unpacker, block, self._path))
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+
+def _stdin() -> Any:
+    buffer = getattr(sys.stdin, "buffer", None)
+    if buffer is None:
+        raise UsageError("-: standard input is closed", "Name a recording.")
+    return getattr(buffer, "raw", buffer)
+
+
+def _describe(head: bytes) -> str:
+    """The first bytes, printable."""
+    start = head[:24]
+    text = start.split(b"\n")[0].rstrip(b"\r") if b"\0" not in start else b""
+    if text and all(32 <= byte < 127 for byte in text):
+        return f'it begins "{text.decode()}"'
+    return "its first bytes are " + " ".join(f"{byte:02x}" for byte in head[:8])
