@@ -6,12 +6,17 @@ a C compiler still gets a working, slower tool; ``pvreplay --version`` says so.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from Cython.Build import cythonize
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+from pvreplay.modelfile import write_snapshot  # noqa: E402
+
+write_snapshot()
 
 extensions = [
     Extension(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pvreplay import modelfile
 from pvreplay.errors import ConfigError
 
 
@@ -87,15 +88,13 @@ def read(path: str, data: bytes) -> KernelFile:
     Raises :class:`ConfigError` with the line of a syntax error, or the key
     path, what was found there and what is allowed.
     """
-    import tomllib
-
     try:
-        raw = tomllib.loads(data.decode())
+        raw = modelfile.loads(data)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: offset {error.start}: not UTF-8 text", "A kernel file is TOML, which is UTF-8."
         ) from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib.TOMLDecodeError
         raise ConfigError(f"{path}: {error}", "A kernel file is TOML; see docs/kernel-files.md.") from None
     try:
         return msgspec.convert(raw, KernelFile)
