@@ -24,7 +24,7 @@ $(STAMP): $(BUILD_INPUTS)
 build: $(STAMP) ## set up .venv and compile the loop
 
 run: $(STAMP) ## replay the recording that ships in traces/
-	$(BIN)/pvreplay run traces/guest-nofp.bin
+	$(BIN)/pvreplay run traces/guest-n32-fpthreads.trace.txt
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest

@@ -14,7 +14,7 @@ from pvreplay.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_KERNEL = "2.6.21"
-SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "guest-nofp.bin")
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "guest-n32-fpthreads.bin")
 """The recording that is installed with the package."""
 
 
