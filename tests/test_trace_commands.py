@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -250,3 +252,15 @@ def test_dump_prints_what_a_replay_would_refuse() -> None:
 def test_a_long_name_is_cut_in_dump() -> None:
     trace = ListTrace([(1, 0, Kind.SWITCH, 1)], [Task(1, "x" * 300, mm=1)])
     assert [*dump_lines(trace)][-1].endswith("switch " + "x" * 21 + "...[1]")
+
+
+@pytest.mark.parametrize("name", ["info", "dump"])
+def test_a_terminal_that_knows_ascii_alone_gets_no_more(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text('# pvreplay trace 1\norigin "\u00e9t\u00e9"\ntask 1 comm="\u00e9"\n1 0 switch 1\n')
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
+    assert main([name, str(path)]) == 0
+    assert b"\\xe9" in raw.getvalue() and raw.getvalue().endswith(b"\n")

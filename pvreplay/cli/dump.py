@@ -16,7 +16,6 @@ from pvreplay.trace.taskline import format_task
 from pvreplay.trace.text_write import time_text
 
 _TASK_KINDS = frozenset(int(kind) for kind in TAKES_TASK)
-_WRITE_LINES = 1 << 12
 
 
 @click.command()
@@ -37,17 +36,11 @@ def command(trace: str, limit: int | None, assume: dict[str, str], lenient: bool
       pvreplay dump trace.bin
       pvreplay dump recording.txt --limit 20
     """
+    from pvreplay.cli.outfile import print_lines
     from pvreplay.sources.detect import open_trace
 
     opened = open_trace(trace, assume=assume)
-    lines: list[str] = []
-    for line in dump_lines(opened, limit):
-        lines.append(line)
-        if len(lines) == _WRITE_LINES:
-            options.emit("\n".join(lines) + "\n", None)
-            lines.clear()
-    if lines:
-        options.emit("\n".join(lines) + "\n", None)
+    print_lines(dump_lines(opened, limit))
     if opened.damage and not lenient:
         raise TraceError(f"{trace}: {opened.damage}", "This is what could be read; --lenient accepts that.")
     return 0

@@ -54,7 +54,9 @@ def command(trace: str, assume: dict[str, str], form: str, lenient: bool) -> int
         content = msgspec.json.format(msgspec.json.encode(as_dict(summary)), indent=2)
         options.emit(json_bytes(content) + b"\n", None)
     else:
-        options.emit(as_text(summary), None)
+        from pvreplay.cli.outfile import print_lines
+
+        print_lines(as_text(summary))
     if summary.damage and not lenient:
         raise TraceError(f"{trace}: {summary.damage}", "This is what could be read; --lenient accepts that.")
     return 0
@@ -96,8 +98,8 @@ def as_dict(summary: Summary) -> dict[str, object]:
     }
 
 
-def as_text(summary: Summary) -> str:
-    """At most 80 columns, legible anywhere."""
+def as_text(summary: Summary) -> list[str]:
+    """The lines for a reader, at most 80 columns, legible anywhere."""
     from pvreplay.trace.text_write import time_text
 
     meta = summary.meta
@@ -138,7 +140,7 @@ def as_text(summary: Summary) -> str:
         lines += ["", "Doubts of the reader"]
         width = max(len(name) for name in doubts)
         lines += [f"  {name:<{width}}  {count:>15,}" for name, count in doubts.items()]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _wrapped(label: str, value: str) -> list[str]:

@@ -1,16 +1,17 @@
-"""A file written whole or not at all, however long it takes to write."""
+"""Output that is too long to hold: lines as they come, and files written whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
 from pvreplay.errors import UsageError
 
+_LINES = 1 << 12
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -47,3 +48,18 @@ def whole_or_not(path: str) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UsageError(f"{path}: {error.strerror}", "Nothing was written.") from None
         raise
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print *lines* as they come; on a terminal that knows ASCII alone, the rest escaped."""
+    from itertools import islice
+
+    from pvreplay.cli.options import TextStyle
+    from pvreplay.report.escape import ascii_only
+
+    plain = TextStyle(None, False).ascii
+    rest = iter(lines)
+    while batch := list(islice(rest, _LINES)):
+        shown = map(ascii_only, batch) if plain else batch
+        sys.stdout.write("\n".join(shown) + "\n")
+    sys.stdout.flush()
