@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +36,7 @@ KERNELS = kernels()
 
 def facts(hist: Histogram) -> dict[str, Any]:
     """Everything a histogram says, but for which engine made it."""
-    said = dataclasses.asdict(hist)
+    said = msgspec.structs.asdict(hist)
     del said["engine"]
     return said
 

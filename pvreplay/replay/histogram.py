@@ -6,13 +6,12 @@ one kernel add.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from pvreplay.trace.model import Meta, Task
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct):
     """One distinct (unit, CPU, task) and how often it occurred.
 
     *unit_type* and *payload* are those of :mod:`pvreplay.machine.shape`.
@@ -31,15 +30,14 @@ class Row:
     first_prev: int
 
 
-@dataclass(slots=True)
-class Histogram:
+class Histogram(msgspec.Struct):
     """Everything pricing needs; nothing about any backend."""
 
     kernel: str
     meta: Meta
-    rows: list[Row] = field(default_factory=list)
-    sequences: list[tuple[int, ...]] = field(default_factory=list)
-    tasks: dict[int, Task] = field(default_factory=dict)
+    rows: list[Row] = []
+    sequences: list[tuple[int, ...]] = []
+    tasks: dict[int, Task] = {}
     """Tasks that occur in *rows*, for names; task 0 is idle and not listed."""
     nr_tasks: int = 0
     nr_cpus: int = 0
@@ -48,7 +46,7 @@ class Histogram:
     lost_events: int = 0
     first_time_ns: int = 0
     last_time_ns: int = 0
-    doubts: dict[str, int] = field(default_factory=dict)
+    doubts: dict[str, int] = {}
     """lost_unknown, unmatched, out_of_order, undecided and the source's own."""
     damage: str = ""
     engine: str = "shape"

@@ -9,8 +9,9 @@ Memory is bounded by one chunk and the task table, never by the trace's length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+import msgspec
 
 How = Literal["observed", "derived", "assumed"]
 
@@ -31,8 +32,7 @@ STATE_KEYS = (
 """The pieces of task and CPU state a switch looks at; each has an origin."""
 
 
-@dataclass(slots=True)
-class Origin:
+class Origin(msgspec.Struct):
     """Where a piece of state comes from.
 
     *source* names the evidence (tracepoints) or the value assumed; *option* is
@@ -44,8 +44,7 @@ class Origin:
     option: str = ""
 
 
-@dataclass(slots=True)
-class Task:
+class Task(msgspec.Struct):
     """A task and its state when the trace first needs it.
 
     *id* is 1, 2, 3 ... in order of definition and is what events name; *mm* 0
@@ -70,8 +69,7 @@ class Task:
     used_math: bool = False
 
 
-@dataclass(slots=True)
-class Chunk:
+class Chunk(msgspec.Struct):
     """A run of events and what must be known before them.
 
     *events* is a read-only view of unsigned 64-bit words (format ``Q``), two a
@@ -82,13 +80,12 @@ class Chunk:
     """
 
     events: memoryview
-    tasks: list[Task] = field(default_factory=list)
-    on: list[tuple[int, int]] = field(default_factory=list)
+    tasks: list[Task] = []
+    on: list[tuple[int, int]] = []
     offset: int = 0
 
 
-@dataclass(slots=True)
-class Meta:
+class Meta(msgspec.Struct):
     """What is known about a trace besides its events."""
 
     path: str = "-"
@@ -100,7 +97,7 @@ class Meta:
     tool: str = ""
     """The program and version that recorded or made the trace."""
     level: Literal["switch", "op"] = "switch"
-    state: dict[str, Origin] = field(default_factory=dict)
+    state: dict[str, Origin] = {}
     ops: tuple[str, ...] = ()
     """The op table of an op-level trace; OP events index it."""
 
