@@ -26,8 +26,8 @@ END = 2  # end of the current page's events
 TIME = 3  # time of the last event
 BAD_PAGES = 4  # pages whose sizes cannot be (the rest of each is skipped)
 PAGES = 5  # pages finished
-FULL_PAGES = 6  # pages with at least one event
-STATE_INTS = 8
+MISSED = 6  # pages before which events are missing
+STATE_INTS = 7
 
 
 @cython.cfunc
@@ -95,9 +95,8 @@ def scan(
                     size = 0
                 at = page + data_at
                 stop = at + size
-                if size > 0:
-                    state[6] += 1
                 if (commit >> 31) & 1:
+                    state[6] += 1
                     # Events are missing before this page; their number stands after the data if
                     # bit 30 says so and there was room for it.
                     words[n * 4] = time
@@ -182,3 +181,32 @@ def scan(
         state[2] = cython.cast(cython.ulonglong, stop)
         state[3] = time
     return n
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def scale_times(
+    words: cython.ulonglong[::1],
+    first: cython.Py_ssize_t,
+    last: cython.Py_ssize_t,
+    offset: cython.ulonglong,
+    factor: cython.ulonglong,
+    shift: cython.ulonglong,
+) -> None:
+    """Turn cycles into ns: (time - *offset*) * *factor* >> *shift*, with *factor* and *shift* of 32 bits.
+
+    A time before *offset* becomes 0.
+    """
+    i: cython.Py_ssize_t
+    time: cython.ulonglong
+    with cython.nogil:
+        for i in range(first, last):
+            time = words[i * 4]
+            if time < offset:
+                words[i * 4] = 0
+                continue
+            time -= offset
+            # In two halves of 32 bits: the product may have 96.
+            words[i * 4] = (
+                (((time & _M32) * factor) >> shift) + ((((time >> 32) * factor) << (32 - shift)) & _M64)
+            ) & _M64

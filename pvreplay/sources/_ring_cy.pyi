@@ -9,7 +9,7 @@ END: int
 TIME: int
 BAD_PAGES: int
 PAGES: int
-FULL_PAGES: int
+MISSED: int
 STATE_INTS: int
 
 def scan(
@@ -24,3 +24,4 @@ def scan(
     room: int,
     state: array[int],
 ) -> int: ...
+def scale_times(words: memoryview, first: int, last: int, offset: int, factor: int, shift: int) -> None: ...

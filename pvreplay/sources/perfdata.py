@@ -11,8 +11,6 @@ round ends.  So two rounds are held, whatever the length of the recording.
 
 from __future__ import annotations
 
-import builtins
-import mmap
 import os
 from array import array
 from collections.abc import Mapping
@@ -43,7 +41,7 @@ from pvreplay.sources.perfdata_head import (
     Layouts,
     feature_string,
 )
-from pvreplay.sources.streams import map_stream
+from pvreplay.sources.streams import Mapped, map_file, map_stream, read_up_to
 from pvreplay.sources.tracinghead import Cursor, CutShort, read_perf_tracing_data
 from pvreplay.trace.model import Trace
 
@@ -118,6 +116,7 @@ class PerfData:
         self._side = bytearray(256)
         self._side_programs: dict[str, int] = {}
         self._layouts: Layouts | None = None
+        self._mapped: Mapped | None = None
         self._stream: BinaryIO | None = None
         self._zstd: zstd.Stream | None = None
         self._inner: _Window | None = None
@@ -136,21 +135,14 @@ class PerfData:
     # --- opening ---------------------------------------------------------------------------------
     def _open(self, source: str | BinaryIO) -> _Window:
         if isinstance(source, str):
-            try:
-                with builtins.open(_inside_directory(source), "rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    data: memoryview = memoryview(
-                        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-                    )
-            except OSError as error:
-                raise TraceError(f"{source}: {error.strerror}") from None
+            self._mapped = map_file(_no_directory(source))
         else:
-            head = _read_all(source, PIPE_HEADER)
+            head = read_up_to(source, PIPE_HEADER)
             if head[:8] == MAGIC and int.from_bytes(head[8:16], "little") == PIPE_HEADER:
                 self._stream = source
                 return _Window(memoryview(b""), 0, 0, PIPE_HEADER)
-            data = map_stream(source, head, self.path)
-        return self._open_data(data)
+            self._mapped = map_stream(source, head, self.path)
+        return self._open_data(self._mapped.data)
 
     def _open_data(self, data: memoryview) -> _Window:
         magic = bytes(data[:8])
@@ -304,6 +296,8 @@ class PerfData:
             self._doubt("sorted_piecemeal")
             self._limit = max(self._limit, self._state[engine.MAX_TIME])
         self.offset = self._outer.base + self._outer.pos
+        if self._mapped is not None:
+            self._mapped.release_to(self._outer.pos)
         return True
 
     def _held(self) -> int:
@@ -505,7 +499,7 @@ class PerfData:
         self._cut_runs(first)
 
 
-def _inside_directory(path: str) -> str:
+def _no_directory(path: str) -> str:
     """perf record --threads makes a directory; its records are in several files."""
     if os.path.isdir(path):
         raise TraceError(
@@ -513,14 +507,3 @@ def _inside_directory(path: str) -> str:
             "perf record --threads is not read; record without it, or use perf inject.",
         )
     return path
-
-
-def _read_all(stream: BinaryIO, count: int) -> bytes:
-    """*count* bytes, or what there is."""
-    parts = b""
-    while len(parts) < count:
-        part = stream.read(count - len(parts))
-        if not part:
-            break
-        parts += part
-    return parts

@@ -1,0 +1,208 @@
+"""Ring-buffer pages of several CPUs as one RawSource: decoded CPU by CPU, merged by time.
+
+trace.dat and directories of raw pages differ only in where a CPU's pages come
+from.  Each CPU has a small region of decoded records; when the merge has used
+one up, it is filled again.  Memory depends on the number of CPUs alone.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Final
+
+from pvreplay.errors import TraceError
+from pvreplay.sources import _merge_cy as merging
+from pvreplay.sources import _ring_cy as ring
+from pvreplay.sources import _tracepoint_cy as payloads
+from pvreplay.sources import records as rec
+from pvreplay.sources import tracepoints as tp
+from pvreplay.sources.formats import PageHeader
+from pvreplay.trace.events import CPU_MAX
+
+REGION: Final = 2048
+"""Records decoded for a CPU at a time."""
+REGION_LEAST: Final = 64
+ALL_REGIONS: Final = 1 << 18
+"""Records in all regions together (8 MiB), if REGION_LEAST allows."""
+MAX_INSTANCES: Final = 16
+NO_LIMIT: Final = (1 << 64) - 1
+
+
+class PageStream:
+    """The pages of one CPU (of one tracing instance), block by block.
+
+    *blocks* yields buffers; a page may go over the end of one.  *known_lost* is the number of
+    events the kernel says were lost on this CPU, -1 when that was not recorded.
+    """
+
+    __slots__ = ("block", "blocks", "cpu", "data", "end", "instance", "known_lost", "rest", "state")
+
+    def __init__(
+        self, cpu: int, blocks: Iterator[memoryview | bytes], instance: int = 0, known_lost: int = -1
+    ) -> None:
+        self.cpu = cpu
+        self.blocks = blocks
+        self.instance = instance
+        self.known_lost = known_lost
+        self.data: memoryview = memoryview(b"")
+        self.end = 0
+        self.rest = b""
+        self.state = array("Q", bytes(8 * ring.STATE_INTS))
+
+    def more(self, page_size: int) -> bool:
+        """Get the next block; False when there is none (*rest* is then what a cut left of a page)."""
+        at = self.state[ring.PAGE]
+        self.rest = bytes(self.data[at : self.end])
+        block = next(self.blocks, None)
+        if block is None:
+            return False
+        if self.rest or len(block) < page_size:
+            block = self.rest + bytes(block)
+        self.data = memoryview(block)
+        self.end = len(block)
+        self.state[ring.PAGE] = self.state[ring.EVENT] = 0
+        return True
+
+
+def page_layout(header: PageHeader, page_size: int) -> array[int]:
+    """The numbers ``_ring_cy.scan`` walks pages by."""
+    return array(
+        "q", [page_size, header.time_offset, header.commit_offset, header.commit_size, header.data_offset]
+    )
+
+
+class PageSource:
+    """A RawSource over the pages of several CPUs (see ``records.RawSource``).
+
+    *cycles* is (offset, factor, shift) when the times are cycles that can be turned into ns.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        streams: list[PageStream],
+        layout: array[int],
+        programs: tp.Programs,
+        cycles: tuple[int, int, int] | None = None,
+    ) -> None:
+        for stream in streams:
+            if not 0 <= stream.cpu < CPU_MAX:
+                raise TraceError(f"{path}: pages of CPU {stream.cpu}", f"CPUs are 0 to {CPU_MAX - 1}.")
+        self.path = path
+        self.format = ""
+        self.origin = ""
+        self.clock = ""
+        self.word_bits = programs.word_bits
+        self.enabled: frozenset[str] | None = None
+        self.doubts: dict[str, int] = {}
+        self.damage = ""
+        self.offset = 0
+        self._streams = streams
+        self._layout = layout
+        self._programs = programs
+        self._cycles = cycles
+        self._comms = tp.CommTable()
+        self.comms = self._comms.names
+        row = [0] * payloads.PROGRAM_INTS
+        row[tp.HANDLER], row[tp.TYPE], row[tp.PID] = tp.VALUE, rec.LOST, -1
+        self._lost_slot = programs.add_row(row)
+        count = max(1, len(streams))
+        self._region = max(REGION_LEAST, min(REGION, ALL_REGIONS // count))
+        self._words = memoryview(array("Q", bytes(rec.RECORD_BYTES * self._region * count)))
+        self._runs = array("q", bytes(16 * count))
+        self._heap = array("q", bytes(8 * count))
+        self._merge_state = array("q", [0, 0])
+        self._started = False
+        self._ended = False
+        several = len({stream.instance for stream in streams}) > 1
+        self._seen = array("Q", bytes(40 * CPU_MAX if several else 0))
+
+    def fill(self, words: memoryview, start: int) -> int:
+        """As ``records.RawSource`` has it."""
+        if not self._started:
+            self._started = True
+            for number in range(len(self._streams)):
+                self._refill(number)
+        room = len(words) // rec.RECORD_WORDS
+        state = self._merge_state
+        n = start
+        while n < room:
+            before = n
+            n = merging.merge(
+                self._words, self._runs, len(self._streams), self._heap, NO_LIMIT, True, words, n, state
+            )
+            if state[0] >= 0:
+                self._refill(state[0])
+            if len(self._seen):
+                n = merging.drop_twins(words, before, n, merging.TWIN_NS, self._seen)
+            elif n == before and state[0] < 0:
+                break
+            if state[0] < 0 and n < room:
+                break
+        if n < room:
+            self._finish()
+        return n
+
+    def _refill(self, number: int) -> None:
+        """Decode the next records of one stream into its region."""
+        stream = self._streams[number]
+        first = number * self._region
+        room = first + self._region
+        found = first
+        while found == first:
+            found = ring.scan(
+                stream.data, stream.end, self._layout, self._programs.slots, stream.cpu, self._lost_slot,
+                self._words, first, room, stream.state,
+            )  # fmt: skip
+            if found > first:
+                found = self._decode(stream, first, found)
+            elif not stream.more(self._layout[0]):
+                break
+        self._runs[2 * number] = first
+        self._runs[2 * number + 1] = found
+
+    def _decode(self, stream: PageStream, first: int, found: int) -> int:
+        """Turn the events found in a stream into records; their end."""
+        missed = stream.state[ring.MISSED]
+        stream.state[ring.MISSED] = 0
+        self._comms.make_room(found - first)
+        found = payloads.decode(
+            stream.data, self._words, first, found, stream.instance << 28, self._programs.rows,
+            self._programs.numbers, self._comms.keys, self._comms.table, self._comms.state,
+        )  # fmt: skip
+        self._comms.collect()
+        if self._cycles is not None:
+            ring.scale_times(self._words, first, found, *self._cycles)
+        if missed and stream.known_lost > 0:
+            self._tell_lost(stream, first, found)
+        return found
+
+    def _tell_lost(self, stream: PageStream, first: int, last: int) -> None:
+        """Give a loss whose page has no count the count of the CPU's statistics."""
+        for at in range(first * rec.RECORD_WORDS, last * rec.RECORD_WORDS, rec.RECORD_WORDS):
+            if self._words[at + 1] >> 16 & 0xFF == rec.LOST:
+                count = self._words[at + 2]
+                if count:
+                    stream.known_lost = max(0, stream.known_lost - count)
+                else:
+                    self._words[at + 2] = min(stream.known_lost, 0xFFFFFFFF)
+                    stream.known_lost = 0
+
+    def _doubt(self, name: str, count: int) -> None:
+        if count:
+            self.doubts[name] = self.doubts.get(name, 0) + count
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._comms.add_doubts(self.doubts)
+        for name, count in self._programs.doubts.items():
+            self._doubt(name, count)
+        for stream in self._streams:
+            self._doubt("bad_pages", stream.state[ring.BAD_PAGES])
+            if stream.rest and not self.damage:
+                self.damage = (
+                    f"the last page of CPU {stream.cpu} is cut ({len(stream.rest)} bytes of it are there)"
+                )
