@@ -69,3 +69,27 @@ def _step(stream: Stream, data: bytes, where: str) -> bytes:
         return stream.decompress(data)
     except Exception as error:  # each library has its own class for damaged input
         raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
+
+
+def unpack_block(data: bytes, size: int, where: str) -> bytes:
+    """One whole frame that unpacks to *size* bytes at most.
+
+    Raises TraceError for a damaged frame, UsageError when no library is there.
+    """
+    native = _native()
+    try:
+        if native is not None:
+            plain: bytes = native.ZstdDecompressor().decompress(data, size)
+            return plain
+        library = import_module("zstandard")
+        promised = library.frame_content_size(data)
+        if promised > size:
+            raise TraceError(f"{where}: a zstd frame of {promised} bytes, {size} were promised")
+        return bytes(library.ZstdDecompressor(max_window_size=1 << 27).decompress(data, max_output_size=size))
+    except TraceError:
+        raise
+    except ImportError:
+        open_stream(where)  # says what to install
+        raise
+    except Exception as error:  # each library has its own class for damaged input
+        raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
