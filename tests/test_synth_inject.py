@@ -6,8 +6,13 @@ from itertools import pairwise
 
 import pytest
 
+from pvreplay.backends.reader import load_backend
 from pvreplay.errors import UsageError
-from pvreplay.synth import make
+from pvreplay.kernels.reader import load_kernel
+from pvreplay.replay.price import price
+from pvreplay.replay.run import replay
+from pvreplay.rules import all_rules
+from pvreplay.synth import make, workload_names
 from pvreplay.synth.inject import PLANTABLE, parse_injection
 from pvreplay.trace.events import Kind
 from tests.synth_tools import events_of
@@ -93,3 +98,24 @@ def test_a_rule_is_planted_once_and_p3_and_p5_are_one_order():
 def test_random_events_take_no_planting():
     with pytest.raises(UsageError, match="random"):
         make("random", switches=10, seed=1, inject=[parse_injection("P1@1/10")])
+
+
+def test_a_replay_finds_exactly_the_planted_violations():
+    kernel = load_kernel("2.6.21")
+    known = {rule.code for rule in all_rules()}
+    checked = known & {"H1", "P1", "P2", "P3", "P4", "P9"}  # P6 is no error in the default policy
+    assert {"H1", "P1", "P2", "P3", "P9"} <= checked
+    for rule in sorted(checked):
+        trace = make("pingpong", switches=2000, seed=1, inject=[parse_injection(f"{rule}@1/100")])
+        report = price(replay(trace, kernel), kernel, [load_backend("xen", kernel)])
+        assert {found.rule: found.count for found in report.violations}[rule] == trace.planted[rule] == 20
+
+
+@pytest.mark.parametrize("name", [name for name in workload_names() if name != "random"])
+def test_a_workload_without_plantings_breaks_no_rule(name):
+    kernel = load_kernel("2.6.21")
+    report = price(
+        replay(make(name, switches=3000, seed=1, cpus=2), kernel), kernel, [load_backend("xen", kernel)]
+    )
+    assert [found.rule for found in report.violations if found.severity != "perf"] == []
+    assert not any(report.doubts.values())

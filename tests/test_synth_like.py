@@ -39,7 +39,7 @@ def test_rates_of_a_trace_counted_by_hand():
     assert rates.tasks[2].fpu_slices == rates.tasks[2].slices == 2
     assert rates.tasks[1].slices == 4
     assert rates.fpu_share() == pytest.approx(2 / 8)
-    assert rates.pairs[(1, 2)] == 2
+    assert rates.pairs[(0, 1, 2)] == 2
     assert rates.switches_per_second() == pytest.approx(10 / 9.0e-6)
 
 
@@ -76,6 +76,22 @@ def test_on_one_cpu_the_rates_of_every_workload_are_met(name):
 def test_on_four_cpus_they_are_met_less_closely(name):
     profile, rates = fit(make(name, switches=30_000, seed=1, cpus=4))
     close(compare(rates, profile, seed=2), 0.4)
+
+
+def test_tasks_that_change_cpus_once_do_not_change_the_mm_at_every_switch():
+    tasks = [Task(1, mm=1), Task(2, mm=2)]
+    events = []
+    for at in range(4000):
+        first, second = (1, 2) if at < 2000 else (2, 1)
+        events.append((1000 * at, 0, SWITCH, first if at % 2 else 0))
+        events.append((1000 * at + 500, 1, SWITCH, second if at % 2 else 0))
+    profile, rates = fit(ListTrace(events, tasks, [(0, 1), (1, 2)]))
+    assert rates.mm_differs == 2
+    recorded, made = {what: numbers for what, *numbers in compare(rates, profile, seed=1)}[
+        "mm differs, % of switches"
+    ]
+    assert recorded < 0.1
+    assert made < 1
 
 
 def test_lazy_mmu_sections_keep_their_number_and_length():

@@ -59,10 +59,11 @@ NMI = cython.declare(cython.ulonglong, 68)
 BECOME = cython.declare(cython.ulonglong, 69)
 
 ACT_WORDS = cython.declare(cython.Py_ssize_t, 6)
-ROLE_WORDS = cython.declare(cython.Py_ssize_t, 7)
+ROLE_WORDS = cython.declare(cython.Py_ssize_t, 6)
 PLANT_WORDS = cython.declare(cython.Py_ssize_t, 4)
 PLANT_BURST = cython.declare(cython.int, 4)
 DRAWS = cython.declare(cython.int, 4)
+STEAL_CPUS = cython.declare(cython.Py_ssize_t, 17)
 TASK_MAX = cython.declare(cython.ulonglong, events.TASK_MAX)
 LAST = cython.declare(cython.ulonglong, 0xFFFF)
 
@@ -93,10 +94,11 @@ class Generator:
     total: cython.ulonglong
     cpus: cython.Py_ssize_t
     nroles: cython.Py_ssize_t
+    row_cpus: cython.Py_ssize_t
     dead: cython.Py_ssize_t
     bound: cython.Py_ssize_t
     n: cython.Py_ssize_t
-    steal: cython.Py_ssize_t
+    steal: cython.ulonglong
     migrate: cython.ulonglong
     section_irq: cython.ulonglong
     section_read: cython.ulonglong
@@ -107,6 +109,7 @@ class Generator:
     out: cython.ulonglong[::1]
     roles: cython.ulonglong[::1]
     acts: cython.ulonglong[::1]
+    rows: cython.ulonglong[::1]
     nexts: cython.ulonglong[::1]
     task_role: cython.ulonglong[::1]
     task_state: cython.ulonglong[::1]
@@ -145,7 +148,8 @@ class Generator:
         self.section_irq, self.section_read = knobs["section_irq"], knobs["section_read"]
         self.section_flush = knobs["section_flush"]
         self.mm_first, self.mm_count, self.mm_used = knobs["mm_first"], knobs["mm_count"], 0
-        self.roles, self.acts, self.nexts = arrays["roles"], arrays["acts"], arrays["nexts"]
+        self.roles, self.acts = arrays["roles"], arrays["acts"]
+        self.rows, self.nexts, self.row_cpus = arrays["rows"], arrays["nexts"], knobs["row_cpus"]
         self.task_role, self.task_state = arrays["task_role"], arrays["task_state"]
         self.task_open, self.queue_of = arrays["task_open"], arrays["queue_of"]
         self.link_next, self.link_prev = arrays["link_next"], arrays["link_prev"]
@@ -325,7 +329,7 @@ class Generator:
                     self.put(cur, 0)
                 else:
                     self.put(cur, cpu)
-                    if self.roles[self.task_role[cur] * ROLE_WORDS + 6]:
+                    if self.roles[self.task_role[cur] * ROLE_WORDS + 5]:
                         self.last[cpu] = cur
             self.current[cpu] = nxt
             if nxt:
@@ -476,8 +480,9 @@ class Generator:
         self, cpu: cython.Py_ssize_t, cur: cython.Py_ssize_t, role: cython.Py_ssize_t
     ) -> cython.Py_ssize_t:
         """Who runs next: a draw from the row of *role*, else what there is, else nobody new."""
-        first: cython.Py_ssize_t = self.roles[role * ROLE_WORDS + 4]
-        end: cython.Py_ssize_t = self.roles[role * ROLE_WORDS + 5]
+        row: cython.Py_ssize_t = 2 * (role * self.row_cpus + (cpu if self.row_cpus > 1 else 0))
+        first: cython.Py_ssize_t = self.rows[row]
+        end: cython.Py_ssize_t = self.rows[row + 1]
         at: cython.Py_ssize_t = first
         found: cython.Py_ssize_t
         _tried: cython.int
@@ -499,10 +504,7 @@ class Generator:
         if cur:
             return 0
         for other in range(1, self.nroles):
-            if (
-                self.roles[other * ROLE_WORDS + 5] > self.roles[other * ROLE_WORDS + 4]
-                and self.head[other * self.cpus + cpu]
-            ):
+            if self.roles[other * ROLE_WORDS + 4] and self.head[other * self.cpus + cpu]:
                 return self.head[other * self.cpus + cpu]
         return cur
 
@@ -525,10 +527,9 @@ class Generator:
                 and task != cur
                 and self.task_state[task] == WAITING
                 and self.queue_of[task] % self.cpus == cpu
+                and self.roles[self.task_role[task] * ROLE_WORDS + 4]
             ):
-                at = self.task_role[task] * ROLE_WORDS
-                if self.roles[at + 5] > self.roles[at + 4]:
-                    return task
+                return task
             return -1
         at = role * self.cpus
         if self.cpus > 1 and self.chance(self.migrate):
@@ -537,10 +538,11 @@ class Generator:
                 return task
         if self.head[at + cpu]:
             return self.head[at + cpu]
-        for step in range(1, self.steal + 1):
-            other = cpu + step
-            if other >= self.cpus:
-                other -= self.cpus
-            if self.head[at + other]:
-                return self.head[at + other]
+        if self.cpus > 1 and self.chance(self.steal):
+            for step in range(1, min(self.cpus, STEAL_CPUS)):
+                other = cpu + step
+                if other >= self.cpus:
+                    other -= self.cpus
+                if self.head[at + other]:
+                    return self.head[at + other]
         return -1

@@ -1,15 +1,16 @@
-"""``--like RECORDING``: a workload with the rates and mixes of a real recording, and none of its names.
+"""``--like RECORDING``: a workload with the rates and mixes of a recording, and none of its names.
 
 Fitted: who follows whom (a Markov chain over the tasks, the 60 that run most on their own, the
 others as two groups, user and kernel), with it the popularity of tasks and the share of switches to
-idle; which tasks share an mm, with it the share of switches that change the mm; mean slice of each
-task, with it the switches a second; FPU use, lazy MMU sections and their length, page faults and
-interrupts per slice of each task; flush IPIs per idle slice; TLS, LDT, IOPL, %gs and the like as
-the tasks have them at the end of the recording.
+idle; a row a CPU, because tasks stay on theirs; how often idle or a kernel thread goes back to the
+task before it; which tasks share an mm, with it the share of switches that change the mm; mean
+slice of each task, with it the switches a second; FPU use, lazy MMU sections and their length, page
+faults and interrupts per slice of each task; flush IPIs per idle slice; TLS, LDT, IOPL, %gs and the
+like as the tasks have them at the end of the recording.
 
-Not fitted: anything that depends on more than the previous task; differences between CPUs; the
-distribution of a slice around its mean (uniform up to twice the mean); forks, execs and exits (the
-tasks are there all along).  Names and pids do not pass into the synthetic trace.
+Not fitted: anything that depends on more than the previous task; slices that differ between CPUs;
+the distribution of a slice around its mean (uniform up to twice the mean); forks, execs and exits
+(the tasks are there all along). Names and pids do not pass into the synthetic trace.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from __future__ import annotations
 from typing import Final
 
 from pvreplay.errors import TraceError
-from pvreplay.synth.measure import Rates, TaskRates, measure
-from pvreplay.synth.profile import ALWAYS, FAULT, IDLE, IRQ, SECTION, Act, Profile
+from pvreplay.synth.measure import BACK, Rates, TaskRates, measure
+from pvreplay.synth.profile import ALWAYS, FAULT, IDLE, IRQ, LAST, SECTION, Act, Profile
 from pvreplay.synth.trace import SynthTrace
 from pvreplay.trace.events import Kind
 from pvreplay.trace.model import Task, Trace
@@ -26,6 +27,7 @@ from pvreplay.trace.model import Task, Trace
 OWN_ROLES: Final = 60
 GROUP_TASKS: Final = 64
 """Of each group only so many tasks are made: those that ran most."""
+ANY_CPU: Final = -1
 SLICE_MAX_NS: Final = (1 << 32) - 1
 SAMPLE_SWITCHES: Final = 100_000
 """How long a synthetic trace is measured to compare it with the recording."""
@@ -58,24 +60,34 @@ def profile_of(rates: Rates) -> Profile:
         else:
             roles[task] = _USER_GROUP if rates.state[task].mm else _KERNEL_GROUP
             groups.setdefault(roles[task], []).append(task)
-    rows: dict[str, dict[str, int]] = {}
-    for (prev, next_), count in rates.pairs.items():
-        # A task never switched to has no role; a self-switch is a fault of the recording.
-        if prev in roles and prev != next_:
-            row = rows.setdefault(roles[prev], {})
-            row[roles[next_]] = row.get(roles[next_], 0) + count
-    profile = Profile(rates.cpus, steal=16)
+    rows = _rows(rates, roles)
+    profile = Profile(rates.cpus, steal_ppm=ALWAYS)
     members = {name: [task] for task, name in roles.items()} | groups
     for name, tasks in members.items():
         together = _sum([rates.tasks[task] for task in tasks])
-        row = rows.get(name) or {(roles[by_use[0]] if name == IDLE else IDLE): 1}
+        on = {cpu: sorted(row.items()) for cpu, row in sorted(rows.get(name, {}).items())}
+        anywhere = on.pop(ANY_CPU, [(roles[by_use[0]] if name == IDLE else IDLE, 1)])
         user = name != IDLE and bool(rates.state[tasks[0]].mm)
-        profile.role(name, sorted(row.items()), _slice_ns(together), _acts(together, name == IDLE), user=user)
+        acts = _acts(together, name == IDLE)
+        profile.role(name, anywhere, _slice_ns(together), acts, user=user, next_on=on)
     mms: dict[int, int] = {}
     for name, tasks in members.items():
         for task in tasks[:GROUP_TASKS] if name != IDLE else ():
             _add_task(profile, name, rates.state[task], rates.tasks[task], mms)
     return profile
+
+
+def _rows(rates: Rates, roles: dict[int, str]) -> dict[str, dict[int, dict[str, int]]]:
+    """Role -> CPU -> next role -> switches; ANY_CPU has those of all CPUs."""
+    rows: dict[str, dict[int, dict[str, int]]] = {}
+    for (cpu, prev, next_), count in rates.pairs.items():
+        # A task never switched to has no role; a self-switch is a fault of the recording.
+        if prev in roles and prev != next_:
+            next_role = LAST if next_ == BACK else roles[next_]
+            for where in (cpu, ANY_CPU):
+                row = rows.setdefault(roles[prev], {}).setdefault(where, {})
+                row[next_role] = row.get(next_role, 0) + count
+    return rows
 
 
 def _add_task(profile: Profile, role: str, like: Task, rates: TaskRates, mms: dict[int, int]) -> None:

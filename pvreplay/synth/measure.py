@@ -5,7 +5,8 @@ One pass in plain Python, memory in proportion to tasks and to pairs of tasks th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Final
 
 from pvreplay.trace.events import Kind
@@ -20,6 +21,7 @@ _FLAGS: Final = {
 }
 COUNTED: Final = (Kind.FPU, Kind.ENTER_MMU, Kind.SET_PTE, Kind.FAULT_ENTER, Kind.IRQ_ENTER, Kind.FLUSH_IPI)
 """Kinds counted per task."""
+BACK: Final = -1
 
 
 @dataclass(slots=True)
@@ -38,7 +40,11 @@ class TaskRates:
 
 @dataclass(slots=True)
 class Rates:
-    """A whole trace.  *pairs* is (prev, next) -> switches, with 0 for idle."""
+    """A whole trace.
+
+    *pairs* is (CPU, prev, next) -> switches, with 0 for idle; a switch from idle or a kernel thread
+    back to the user task that ran before on that CPU has BACK for next.
+    """
 
     cpus: int = 1
     switches: int = 0
@@ -46,7 +52,7 @@ class Rates:
     mm_differs: int = 0
     first_ns: int = 0
     last_ns: int = 0
-    pairs: dict[tuple[int, int], int] = field(default_factory=dict)
+    pairs: dict[tuple[int, int, int], int] = field(default_factory=dict)
     tasks: dict[int, TaskRates] = field(default_factory=dict)
     state: dict[int, Task] = field(default_factory=dict)
     """Every task as it is at the end of the trace."""
@@ -63,11 +69,12 @@ class Rates:
 
 
 class _Cpu:
-    __slots__ = ("active_mm", "current", "fpu", "target", "time")
+    __slots__ = ("active_mm", "current", "fpu", "last_user", "target", "time")
 
     def __init__(self) -> None:
         self.current = 0
         self.active_mm = 0
+        self.last_user = 0
         self.time = -1
         self.fpu = False
         self.target: int | None = None
@@ -82,7 +89,7 @@ def measure(trace: Trace) -> Rates:
     begun = False
     for chunk in trace.chunks():
         for task in chunk.tasks:
-            rates.state[task.id] = replace(task)
+            rates.state[task.id] = copy(task)
             rates.tasks[task.id] = TaskRates()
         for number, task_id in chunk.on:
             _set_current(rates, cpus.setdefault(number, _Cpu()), task_id)
@@ -124,7 +131,11 @@ def _switch(rates: Rates, cpu: _Cpu, number: int, now: int, task: int) -> None:
     entered = rates.tasks[task]
     entered.slices += 1
     entered.cpus[number] = entered.cpus.get(number, 0) + 1
-    pair = cpu.current, task
+    back = task != 0 and task == cpu.last_user and cpu.current != task
+    if cpu.current and rates.state[cpu.current].mm:
+        cpu.last_user = cpu.current
+        back = False
+    pair = number, cpu.current, BACK if back else task
     rates.pairs[pair] = rates.pairs.get(pair, 0) + 1
     rates.switches += 1
     rates.to_idle += task == 0

@@ -71,6 +71,8 @@ class Role:
     acts: Sequence[Act] = ()
     user: bool = True
     """False for kernel threads: :data:`LAST` skips them."""
+    next_on: Mapping[int, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    """CPU -> a row that takes the place of *next* there."""
 
 
 class Filler(Protocol):
@@ -111,8 +113,8 @@ class Profile:
     """Between two events of one slice.  An assumption; nothing in the model depends on it."""
     migrate_ppm: int = 0
     """How often a task is taken from another CPU's queue although there may be one here."""
-    steal: int = 0
-    """How many other CPUs' queues are tried when the own one is empty."""
+    steal_ppm: int = 0
+    """How often another CPU's queue is tried (up to 16 of them) when the own one is empty."""
     section_irq_ppm: int = 0
     section_read_ppm: int = 0
     section_flush_ppm: int = 0
@@ -141,11 +143,12 @@ class Profile:
         acts: Sequence[Act] = (),
         *,
         user: bool = True,
+        next_on: Mapping[int, Sequence[tuple[str, int]]] | None = None,
     ) -> None:
         """Add a role.  The first one must be :data:`IDLE`."""
         if (not self.roles) != (name == IDLE):
             raise ValueError(f"role {name}: the first role is {IDLE}")
-        self.roles.append(Role(name, next, slice_ns, acts, user))
+        self.roles.append(Role(name, next, slice_ns, acts, user, next_on or {}))
 
     def mm(self) -> int:
         """A new mm number."""
@@ -190,16 +193,20 @@ class Profile:
         self, switches: int, seed: int, plants: Sequence[Planting]
     ) -> tuple[dict[str, int], dict[str, array[int]]]:
         numbers = {role.name: number for number, role in enumerate(self.roles)}
-        roles, acts, nexts = array("Q"), array("Q"), array("Q")
+        roles, acts, rows, nexts = array("Q"), array("Q"), array("Q"), array("Q")
+        row_cpus = self.cpus if any(role.next_on for role in self.roles) else 1
         most = 0
         for role in self.roles:
             low, high = role.slice_ns
-            first_act, first_next = len(acts) // 6, len(nexts) // 2
+            first_act = len(acts) // 6
             for act in role.acts:
                 acts.extend(_act_words(act, numbers))
-            nexts.extend(_row_words(role, numbers))
-            ends = len(acts) // 6, len(nexts) // 2
-            roles.extend((low, high - low + 1, first_act, ends[0], first_next, ends[1], int(role.user)))
+            runs = int(bool(role.next))
+            roles.extend((low, high - low + 1, first_act, len(acts) // 6, runs, int(role.user)))
+            for cpu in range(row_cpus):
+                rows.append(len(nexts) // 2)
+                nexts.extend(_row_words(role.next_on.get(cpu, role.next), numbers))
+                rows.append(len(nexts) // 2)
             most = max(most, sum(act.times[1] * _EVENTS.get(act.kind, 1) for act in role.acts))
         if self._mms + self.exec_mms >= MM_MAX:
             raise UsageError(
@@ -215,8 +222,9 @@ class Profile:
             "next_id": len(self.tasks) + 1,
             "cpus": self.cpus,
             "roles": len(self.roles),
+            "row_cpus": row_cpus,
             "dead": dead[0] if dead else 0,
-            "steal": min(self.steal, self.cpus - 1),
+            "steal": _threshold(self.steal_ppm),
             "migrate": _threshold(self.migrate_ppm),
             "section_irq": _threshold(self.section_irq_ppm),
             "section_read": _threshold(self.section_read_ppm),
@@ -228,6 +236,7 @@ class Profile:
         arrays = {
             "roles": roles,
             "acts": acts or array("Q", (0,)),
+            "rows": rows,
             "nexts": nexts,
             "task_role": array("Q", (numbers[name] for name in self._role_of)),
             "task_id": array("Q", range(tasks)),
@@ -265,12 +274,12 @@ def _act_words(act: Act, numbers: Mapping[str, int]) -> tuple[int, int, int, int
     return int(act.kind), _threshold(act.ppm), low, high - low + 1, arg[0], arg[1] - arg[0] + 1
 
 
-def _row_words(role: Role, numbers: Mapping[str, int]) -> list[int]:
-    """(role, cumulated share of 2**32) for every successor of *role*."""
+def _row_words(row: Sequence[tuple[str, int]], numbers: Mapping[str, int]) -> list[int]:
+    """(role, cumulated share of 2**32) for every role in *row*."""
     words: list[int] = []
-    total = sum(weight for _, weight in role.next)
+    total = sum(weight for _, weight in row)
     sofar = 0
-    for name, weight in role.next:
+    for name, weight in row:
         sofar += weight
         words += (_LAST if name == LAST else numbers[name], (sofar << 32) // total)
     return words
