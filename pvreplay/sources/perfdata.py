@@ -61,8 +61,9 @@ BLOCK: Final = 1 << 20
 MAX_HELD: Final = 1 << 24
 """Records held for sorting (512 MiB); a file without rounds that needs more is sorted piecemeal."""
 
-SKIP: Final = 0
 CALLER: Final = 255
+"""In the table of side-band records: not the scanner's business."""
+PERF_SAYS: Final = b"[ perf record: "
 
 
 def sniff(head: bytes) -> bool:
@@ -377,7 +378,14 @@ class PerfData:
         """A record the scanner leaves to its caller; raises CutShort when it is not there in whole."""
         cursor = Cursor(window.data, window.pos, window.end, window.base)
         start = cursor.pos
-        type, misc, size = cursor.u32(), cursor.u16(), cursor.u16()
+        if bytes(window.data[start : start + len(PERF_SAYS)]) == PERF_SAYS:
+            # perf record -o - 2>&1: its closing words stand behind the records.
+            self._doubt("text_behind_records")
+            self._at_end = True
+            return
+        type = cursor.u32()
+        cursor.u16()
+        size = cursor.u16()
         if type == 83:
             self._compressed2(window, cursor, size)
             return
@@ -398,9 +406,10 @@ class PerfData:
             window.pos = cursor.pos
             self._unpack(window, bytes(body))
             return
-        elif type > 255 or type not in RECORD_NAMES:
+        elif type > 0xFFFF:
+            raise TraceError(f"offset {window.base + start:#x}: a record of type {type:#x}")
+        elif type not in RECORD_NAMES:
             self._doubt(f"record_type_{type}")
-        del misc
         window.pos = cursor.pos
 
     def _attr(self, body: memoryview) -> None:

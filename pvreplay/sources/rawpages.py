@@ -34,11 +34,16 @@ def sniff_directory(path: str) -> bool:
     return any(True for _ in _cpu_files(path))
 
 
-def open(path: str, assume: Mapping[str, str] | None = None) -> Trace:
+def sniff(head: bytes) -> bool:
+    """Never: loose pages say nothing about themselves; a directory with their formats is asked for."""
+    return False
+
+
+def open(source: str, assume: Mapping[str, str] | None = None, path: str = "") -> Trace:
     """The trace in a directory of raw pages."""
     from pvreplay.sources.recover import RecoveredTrace
 
-    return RecoveredTrace(open_raw(path), assume)
+    return RecoveredTrace(open_raw(source), assume)
 
 
 def _files(path: str) -> Iterator[str]:
