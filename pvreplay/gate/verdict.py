@@ -57,6 +57,7 @@ class Check(msgspec.Struct, kw_only=True):
     """
 
     trace: str
+    kernel: str
     backend: str
     metric: str
     status: Status
@@ -82,6 +83,7 @@ class Finding(msgspec.Struct, kw_only=True):
     """
 
     trace: str
+    kernel: str
     rule: str
     name: str
     severity: Severity
@@ -95,10 +97,14 @@ class Finding(msgspec.Struct, kw_only=True):
 
 
 class TraceVerdict(msgspec.Struct, kw_only=True):
-    """One trace of the gate: what it is and how it did."""
+    """One trace on one kernel: what it is and how it did.
+
+    A baseline may hold a trace on several kernels; *name* and *kernel* together
+    are what *trace* and *kernel* of checks and findings refer to.
+    """
 
     name: str
-    """What the baseline calls it; *trace* of checks and findings."""
+    """What the baseline calls it."""
     path: str
     """As named on the command line, ``-`` for standard input."""
     outcome: Outcome
@@ -149,9 +155,9 @@ def improved(verdict: Verdict) -> list[Check]:
     return sorted((check for check in verdict.checks if check.status == "improved"), key=_by_size)
 
 
-def _by_size(check: Check) -> tuple[float, str, str, str]:
+def _by_size(check: Check) -> tuple[float, str, str, str, str]:
     change = abs(check.difference) / check.baseline if check.baseline else float("inf")
-    return -change, check.trace, check.backend, check.metric
+    return -change, check.trace, check.kernel, check.backend, check.metric
 
 
 def explain_line(cause: Contribution) -> str:
