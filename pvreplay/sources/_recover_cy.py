@@ -73,7 +73,7 @@ _MASK32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _MIX = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
 _SLOW_NEXT = cython.declare(cython.ulonglong, T_ENDED | T_EXEC_DUE | T_VFORK)
-_PENDING = cython.declare(cython.ulonglong, T_PENDING)
+_SLOW_PREV = cython.declare(cython.ulonglong, T_PENDING | T_VFORK)
 _FPU = cython.declare(cython.ulonglong, T_FPU)
 _NOBODY = cython.declare(cython.ulonglong, NOBODY)
 
@@ -169,7 +169,7 @@ def run(
             head = tasks[2 * cur]
             if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
                 break
-            if cur != 0 and (((head >> 32) & _PENDING) != 0 or ((w3 >> 48) & 0xFF) == _DEAD):
+            if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) == _DEAD):
                 break
             pid = w2 >> 32
             nxt = 0

@@ -285,7 +285,7 @@ def _line(
         cpu = 10 * cpu + (data[p] - 48)
         digits += 1
         p += 1
-    if digits == 0 or cpu >= 8192 or data[p] != 93 or data[p + 1] != 32:
+    if digits == 0 or cpu >= 8192 or data[p] != 93:
         return -1
     p += 1
     while data[p] == 32:

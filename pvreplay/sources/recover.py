@@ -45,6 +45,9 @@ class RecoveredTrace:
         self._end = 0
         self._execs = source.enabled is not None and "sched:sched_process_exec" in source.enabled
         self._vforks: dict[int, int] = {}
+        """vfork parent -> child."""
+        self._blocked: set[int] = set()
+        """vfork parents that have gone to sleep."""
         self._handlers: dict[int, Callable[[int, int, int, int, int, int, int, int], None]] = {
             r.SWITCH: self._switch,
             r.NEWTASK: self._newtask,
@@ -187,10 +190,12 @@ class RecoveredTrace:
                 call = self._calls.switched_out(prev, self._words, i, self._end)
                 if call:
                     self._apply(i, time_ns, cpu, prev, call)
+            if tables.has(prev, loop.T_VFORK) and c >> 48 & 0xFF == r.STATE_BLOCKED:
+                self._blocked.add(prev)
             if dead:
                 self._leave_mm(time_ns, cpu, prev)
         task = self._task(i, cpu, next_pid, next_comm)
-        if tables.has(task, loop.T_VFORK):
+        if task in self._blocked:
             self._vfork_done(i, time_ns, task)
         tables.set_comm(task, next_comm, self._name(next_comm))
         tables.run_task(time_ns, cpu, task, Kind.SWITCH)
@@ -317,13 +322,14 @@ class RecoveredTrace:
             self._calls.set_slot(time_ns, cpu, task)
 
     def _vfork_done(self, i: int, time_ns: int, parent: int) -> None:
-        """A vfork parent runs again: its child called exec or exited.
+        """A vfork parent wakes up: its child called exec or exited.
 
         Where the recording has no sched_process_exec, an exec is concluded unless the child's next
         switch is its last.
         """
         tables = self._tables
         tables.set(parent, loop.T_VFORK, on=False)
+        self._blocked.discard(parent)
         child = self._vforks.pop(parent, 0)
         if not child or self._execs or tables.has(child, loop.T_ENDED | loop.T_EXITED):
             return

@@ -23,11 +23,11 @@ _SWITCHES: Final = tuple(
     re.compile(pattern, re.DOTALL)
     for pattern in (
         # the kernel's own text, with the `fields` option, and `trace-cmd report -R` without ==>
-        rb"prev_comm=(.{0,15}?) prev_pid=N prev_prio=N prev_state=(\S+(?: \(\d+\))?)(?: ==>)? "
-        rb"next_comm=(.*) next_pid=N next_prio=N\s*$".replace(b"N", _NUM),
+        rb"prev_comm=(.{0,15}?) prev_pid=@ prev_prio=@ prev_state=(\S+(?: \(\d+\))?)(?: ==>)? "
+        rb"next_comm=(.*) next_pid=@ next_prio=@\s*$".replace(b"@", _NUM),
         # longer names than a kernel has
-        rb"prev_comm=(.*) prev_pid=N prev_prio=N prev_state=(\S+(?: \(\d+\))?)(?: ==>)? "
-        rb"next_comm=(.*) next_pid=N next_prio=N\s*$".replace(b"N", _NUM),
+        rb"prev_comm=(.*) prev_pid=@ prev_prio=@ prev_state=(\S+(?: \(\d+\))?)(?: ==>)? "
+        rb"next_comm=(.*) next_pid=@ next_prio=@\s*$".replace(b"@", _NUM),
         # trace-cmd's plugin
         rb"(.{0,15}?):(\d+) \[(-?\d+)\] (\S+) ==> (.{0,15}):(\d+) \[(-?\d+)\]\s*$",
         # 2.6.2x
@@ -37,24 +37,32 @@ _SWITCHES: Final = tuple(
 _OLD_TRACER: Final = re.compile(
     rb"(\d+):\s*(-?\d+):(\S+)\s+==>\s+(?:\[\d+\]\s*)?(\d+):\s*(-?\d+):(\S+)\s*(.*)$"
 )
-_FORK: Final = re.compile(rb"comm=.* pid=N child_comm=(.*) child_pid=N\s*$".replace(b"N", _NUM), re.DOTALL)
+_FORK: Final = re.compile(
+    rb"(?:parent_)?comm=.* (?:parent_)?pid=@ child_comm=(.*) child_pid=@\s*$".replace(b"@", _NUM), re.DOTALL
+)
 _FORK_PLUGIN: Final = re.compile(rb"(?:task|parent)?\s*.*:(\d+)\s+child (.*):(\d+)\s*$", re.DOTALL)
-_EXEC: Final = re.compile(rb"pid=N old_pid=N\s*$".replace(b"N", _NUM))
-_EXIT: Final = re.compile(rb" pid=N prio=N(?: group_dead=\w+)?\s*$".replace(b"N", _NUM))
+_EXEC: Final = re.compile(rb"pid=@ old_pid=@\s*$".replace(b"@", _NUM))
+_EXIT: Final = re.compile(rb" pid=@ prio=@(?: group_dead=\w+)?\s*$".replace(b"@", _NUM))
 _NEWTASK: Final = re.compile(
-    rb"pid=N comm=(.*) clone_flags=(?:0x)?([0-9a-f]+)(?: \(\d+\))? oom_score_adj=".replace(b"N", _NUM),
+    rb"pid=@ comm=(.*) clone_flags=(?:0x)?([0-9a-f]+)(?: \(\d+\))? oom_score_adj=".replace(b"@", _NUM),
     re.DOTALL,
 )
 _RENAME: Final = re.compile(
-    rb"(?:pid=N )?oldcomm=.{0,15}? newcomm=(.*) oom_score_adj=".replace(b"N", _NUM), re.DOTALL
+    rb"(?:pid=@ )?oldcomm=.{0,15}? newcomm=(.*) oom_score_adj=".replace(b"@", _NUM), re.DOTALL
 )
-_TLB: Final = re.compile(rb"pages:(-?\d+) reason:.*\((\d+)\)\s*$")
-_TLB_FIELDS: Final = re.compile(rb"reason=N pages=N\s*$".replace(b"N", _NUM))
+_TLB: Final = re.compile(rb"pages[:=](-?\d+) reason[:=].*\((\d+)\)\s*$")
+_TLB_FIELDS: Final = re.compile(rb"reason=@ pages=@\s*$".replace(b"@", _NUM))
 _FPU: Final = re.compile(rb"x86/fpu: (?:0x)?([0-9a-f]+) (?:load|initialized): (\d+) xfeatures: ([0-9a-f]+)")
+_FPU_FIELDS: Final = re.compile(
+    rb"fpu=(?:0x)?([0-9a-f]+) load_fpu=(?:0x[0-9a-f]+ \()?(\d+)\)? xfeatures=(?:0x)?([0-9a-f]+)"
+)
 _CR3: Final = re.compile(rb"(kernel|user) cr3 ([0-9a-f]+)\s*$")
+_CR3_FIELDS: Final = re.compile(rb"kernel=@ cr3=(?:0x)?([0-9a-f]+)".replace(b"@", _NUM))
 _LDT: Final = re.compile(rb"addr (?:0x)?([0-9a-f]+), entries (\d+)")
 _RAW: Final = re.compile(rb"NR (\d+) \((.*)\)\s*$")
-_RAW_EXIT: Final = re.compile(rb"NR (\d+) = (-?\d+)\s*$")
+_RAW_FIELDS: Final = re.compile(rb"id=@ args=ARRAY\[(.*)\]\s*$".replace(b"@", _NUM))
+_RAW_EXIT: Final = re.compile(rb"(?:NR |id=)@(?: =| ret=)\s*@\s*$".replace(b"@", _NUM))
+_ENTER_FIELDS: Final = re.compile(rb"(\w+)=(0x[0-9a-f]+|-?\d+)")
 _LOST: Final = re.compile(rb"lost (\d+)")
 _LAZY: Final = re.compile(rb"start batch LAZY_(NONE|MMU|CPU)")
 _ENTRY: Final = re.compile(rb"op (\d+)\(\w+\) args \[(.*)\]")
@@ -191,24 +199,29 @@ class EventParser:
         return (r.TLB_FLUSH, int(found[1]), int(found[2]), 0, 0) if found else None
 
     def _fpu(self, text: bytes, kind: int) -> Fields | None:
-        found = _FPU.match(text)
+        found = _FPU.match(text) or _FPU_FIELDS.match(text)
         return (kind, int(found[3], 16), int(found[2]), int(found[1], 16), 0) if found else None
 
     def _cr3(self, text: bytes, _pid: int) -> Fields | None:
-        found = _CR3.match(text)
-        return (r.XEN_CR3, int(found[1] == b"user"), 0, int(found[2], 16), 0) if found else None
+        found = _CR3.match(text) or _CR3_FIELDS.match(text)
+        return (r.XEN_CR3, int(found[1] in (b"user", b"0")), 0, int(found[2], 16), 0) if found else None
 
     def _set_ldt(self, text: bytes, _pid: int) -> Fields | None:
         found = _LDT.match(text)
         return (r.XEN_SET_LDT, int(found[2]), 0, int(found[1], 16), 0) if found else None
 
     def _raw_enter(self, text: bytes, _pid: int) -> Fields | bool | None:
-        found = _RAW.match(text)
+        found = _RAW.match(text) or _RAW_FIELDS.match(text)
         if not found:
             return None
         if int(found[1]) not in r.RAW_NUMBERS:
             return False
         args = [int(arg, 16) for arg in found[2].split(b", ")] + [0] * 4
+        if text.startswith(b"id="):  # the bytes of an array of longs
+            width = (len(args) - 4) // 6
+            args = [
+                int.from_bytes(bytes(args[at : at + width]), "little") for at in range(0, 6 * width, width)
+            ]
         c, flags = r.syscall_c(*args[1:4])
         return r.RAW_ENTER, int(found[1]), args[0], c, flags
 
@@ -249,10 +262,15 @@ def _enter_parser(number: int) -> Callable[[bytes, int], Fields | None]:
 
     def parse(text: bytes, _pid: int) -> Fields | None:
         args = []
+        fields = _ENTER_FIELDS.findall(text)
+        if fields and fields[0][0] in (b"__syscall_nr", b"nr"):  # every field, the number first
+            args = [int(value, 0) & 0xFFFFFFFFFFFFFFFF for _, value in fields[1:]]
+            text = b""
         for part in text.split(b", "):
             value = part.rpartition(b": ")[2].strip()
             try:
-                args.append(int(value, 16) if value else 0)
+                if value:
+                    args.append(int(value, 16))
             except ValueError:
                 return None
         args += [0] * 4
@@ -267,7 +285,7 @@ def _exit_parser(number: int) -> Callable[[bytes, int], Fields | None]:
 
     def parse(text: bytes, _pid: int) -> Fields | None:
         try:
-            return r.SYS_EXIT, number, 0, int(text, 0), 0
+            return r.SYS_EXIT, number, 0, int(text.rpartition(b"=")[2], 0), 0
         except ValueError:
             return None
 

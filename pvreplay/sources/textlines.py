@@ -30,9 +30,9 @@ _BY_NAME: Final = frozenset({r.NEWTASK, r.FORK, r.EXEC, r.SYS_ENTER, r.RAW_ENTER
 
 _TIME: Final = rb"(\d{1,19}(?:\.\d{1,9})?): *"
 _FLAGS: Final = rb"(?:[.a-zA-Z*#][.a-zA-Z0-9*#+]{2,7}?)?\s*"
-_FTRACE: Final = re.compile(rb"-(\d{1,10})\s+(?:\(\s*(\d{1,10}|-+)\)\s+)?\[(\d{1,5})\]\s+" + _FLAGS + _TIME)
+_FTRACE: Final = re.compile(rb"-(\d{1,10})\s+(?:\(\s*(\d{1,10}|-+)\)\s+)?\[(\d{1,5})\]\s*" + _FLAGS + _TIME)
 _PERF: Final = re.compile(
-    rb"\s(?:-?\d{1,10}/)?(-?\d{1,10})\s+\[(\d{1,5})\]\s+" + _TIME + rb"(?:\d+\s+(?=\w+:\w))?"
+    rb"\s(?:-?\d{1,10}/)?(-?\d{1,10})\s+\[(\d{1,5})\]\s*" + _TIME + rb"(?:\d+\s+(?=\w+:\w))?"
 )
 _LATENCY: Final = re.compile(rb"-(\d{1,10})\s+(\d{1,5}?)" + _FLAGS + rb"(\d{1,19})us.?\s*: ")
 _VERBOSE: Final = re.compile(
@@ -98,9 +98,12 @@ class LineParser:
         if cpu >= CPU_MAX:
             return None
         named = _EVENT.match(text)
-        fields = self._events.parse(named[1], named[2] or b"", pid) if named else False
-        if fields is False:
-            fields = self._events.parse_unnamed(text, pid)
+        try:
+            fields = self._events.parse(named[1], named[2] or b"", pid) if named else False
+            if fields is False:
+                fields = self._events.parse_unnamed(text, pid)
+        except ValueError:  # a number that is none
+            return None
         if fields is None:
             return None
         self.last_ns = time_ns
