@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pvreplay.replay.fate import fate as fate
 from pvreplay.replay.result import BackendResult, Report, Totals, Violation
 from pvreplay.report import order
 
@@ -127,18 +128,6 @@ def _pair(report_a: Report, a: BackendResult, report_b: Report, b: BackendResult
 def change(a: float, b: float) -> Change:
     """The change from *a* to *b*."""
     return Change(a=a, b=b, difference=b - a, ratio=b / a if a else None)
-
-
-def fate(totals: Totals) -> str:
-    """What became of an op, in a few words."""
-    if totals.count == 0:
-        return "not run"
-    if totals.traps:
-        return "trap"
-    if totals.hypercalls >= totals.count:
-        return "hypercall"
-    rest = "queued" if totals.entries else "ROM call" if totals.rom_calls else "direct"
-    return f"hypercall or {rest}" if totals.hypercalls else rest
 
 
 def _by_op(a: BackendResult, b: BackendResult) -> list[OpChange]:
