@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -28,25 +29,34 @@ def make_report(
     from pvreplay.backends.reader import builtin_backends, load_backend
     from pvreplay.cli.progress import progress
     from pvreplay.kernels.reader import load_kernel
+    from pvreplay.machine.policy import DEFAULT_POLICY, get_policy
     from pvreplay.sources.detect import open_trace
 
     kernel = load_kernel(kernel_spec, iopl=iopl)
     backends = [load_backend(spec, kernel) for spec in dict.fromkeys(backend_specs or builtin_backends())]
+    asked = [backend.name for backend in backends]
+    for spec, backend in zip(dict.fromkeys(backend_specs), list(backends), strict=False):
+        if not backend.form and backend.queue.kind != "none" and f"{backend.name}-unbatched" not in asked:
+            backends.append(load_backend(f"{spec}-unbatched", kernel))
+    contract = get_policy(policy or DEFAULT_POLICY)
     trace = open_trace(path, assume=assume or {})
+    gc.freeze()  # what was imported stays: no collection need look at it
+    gc.enable()
     bar = progress()
     try:
         if engine == "step":
             from pvreplay.replay.step import step_trace
 
-            report = step_trace(trace, kernel, backends)
+            report = step_trace(trace, kernel, backends, policy=contract, progress=bar)
         else:
             from pvreplay.replay.price import price
             from pvreplay.replay.run import replay
 
-            report = price(replay(trace, kernel, progress=bar), kernel, backends)
+            report = price(replay(trace, kernel, progress=bar), kernel, backends, policy=contract)
     finally:
         if bar is not None:
             bar.done()
+    _keep(report, asked)
     if report.switches == 0:
         raise TraceError(
             f"{path}: no switch in {report.events:,} events"
@@ -54,6 +64,16 @@ def make_report(
             "A replay needs sched_switch (or switch) events: record with -e sched:sched_switch.",
         )
     return report
+
+
+def _keep(report: Report, asked: list[str]) -> None:
+    """Drop what was priced only to compare with."""
+    if len(report.backends) == len(asked):
+        return
+    report.backends = report.backends[: len(asked)]
+    for violation in report.violations:
+        violation.backends = [name for name in violation.backends if name in asked]
+    report.violations = [violation for violation in report.violations if violation.backends]
 
 
 def verdict(report: Report, *, strict: bool, lenient: bool) -> int:

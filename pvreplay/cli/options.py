@@ -14,7 +14,8 @@ from pvreplay.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_KERNEL = "2.6.21"
-SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "guest-n32-fpthreads.bin")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHIPPED = os.path.join(_PACKAGE, "data", "guest-n32-fpthreads.bin")
 """The recording that is installed with the package."""
 
 
@@ -58,7 +59,9 @@ def model_options(command: F) -> F:
             help="shape: step each distinct switch once (default). step: step every one; slow, same result.",
         ),
         click.option(
-            "--policy", metavar="NAME", help="Contract the rules enforce, e.g. seed2006 or x86-2009."
+            "--policy",
+            metavar="NAME",
+            help="Contract the rules enforce: seed2006 (default), x86-2009, strict-nopreempt, generic2025.",
         ),
         assume_option,
         click.option(
