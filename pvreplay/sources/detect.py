@@ -177,7 +177,7 @@ def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: s
 def _text_style(stream: Stream, path: str) -> str:
     """The style of text the stream holds; "" when it is no text that is read here."""
     head = stream.look(4096)
-    if b"\0" in head:
+    if b"\0" in head and not head.startswith(b"# tracer:"):
         return ""
     from pvreplay.sources.textsniff import is_page, sniff_text
 

@@ -16,8 +16,8 @@ from pvreplay.sources import records as r
 Fields = tuple[int, int, int, int, int]
 """(type, a, b, c, flags) of a record."""
 
-_NUM: Final = rb"(?:0x[0-9a-f]+ \()?(-?\d+)\)?"
-"""A number; the `fields` option prints it as `0x4a26 (18982)`."""
+_NUM: Final = rb"(?:0x[0-9a-f]+ )?\(?(-?\d+)\)?"
+"""A number; the `fields` option prints it as `0x4a26 (18982)`, and a bool as `(1)`."""
 
 _SWITCHES: Final = tuple(
     re.compile(pattern, re.DOTALL)
@@ -42,7 +42,7 @@ _FORK: Final = re.compile(
 )
 _FORK_PLUGIN: Final = re.compile(rb"(?:task|parent)?\s*.*:(\d+)\s+child (.*):(\d+)\s*$", re.DOTALL)
 _EXEC: Final = re.compile(rb"pid=@ old_pid=@\s*$".replace(b"@", _NUM))
-_EXIT: Final = re.compile(rb" pid=@ prio=@(?: group_dead=\w+)?\s*$".replace(b"@", _NUM))
+_EXIT: Final = re.compile(rb" pid=@ prio=@(?: group_dead=\S+)?\s*$".replace(b"@", _NUM))
 _NEWTASK: Final = re.compile(
     rb"pid=@ comm=(.*) clone_flags=(?:0x)?([0-9a-f]+)(?: \(\d+\))? oom_score_adj=".replace(b"@", _NUM),
     re.DOTALL,
@@ -54,7 +54,7 @@ _TLB: Final = re.compile(rb"pages[:=](-?\d+) reason[:=].*\((\d+)\)\s*$")
 _TLB_FIELDS: Final = re.compile(rb"reason=@ pages=@\s*$".replace(b"@", _NUM))
 _FPU: Final = re.compile(rb"x86/fpu: (?:0x)?([0-9a-f]+) (?:load|initialized): (\d+) xfeatures: ([0-9a-f]+)")
 _FPU_FIELDS: Final = re.compile(
-    rb"fpu=(?:0x)?([0-9a-f]+) load_fpu=(?:0x[0-9a-f]+ \()?(\d+)\)? xfeatures=(?:0x)?([0-9a-f]+)"
+    rb"fpu=(?:0x)?([0-9a-f]+)(?: \(-?\d+\))? load_fpu=@ xfeatures=(?:0x)?([0-9a-f]+)".replace(b"@", _NUM)
 )
 _CR3: Final = re.compile(rb"(kernel|user) cr3 ([0-9a-f]+)\s*$")
 _CR3_FIELDS: Final = re.compile(rb"kernel=@ cr3=(?:0x)?([0-9a-f]+)".replace(b"@", _NUM))

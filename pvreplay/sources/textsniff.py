@@ -11,6 +11,11 @@ from pvreplay.sources.textlines import STYLES, LineParser
 
 _REFUSED: Final = (
     (
+        re.compile(rb"^# tracer: .*\0", re.S),
+        "ftrace output of the `bin` option, which leaves the fields of events out",
+        "Record with `echo 0 > /sys/kernel/tracing/options/bin`.",
+    ),
+    (
         re.compile(rb"^\s*\d+ \d+ \d+ type: \d+", re.M),
         "ftrace text of the `raw` option, which leaves the fields of events out",
         "Record with `echo 0 > /sys/kernel/tracing/options/raw`.",
@@ -51,6 +56,8 @@ _REFUSED: Final = (
 def sniff_text(head: bytes) -> str:
     """The style ("ftrace", "perf", "latency", "verbose") of text that starts with *head*; "" when it
     is none.  TraceError for text of tools that leave out what a replay needs."""
+    if b"\0" in head and not head.startswith(b"# tracer:"):
+        return ""
     counts = dict.fromkeys(STYLES, 0)
     parsers = [LineParser(style, EventParser(lambda name: 0)) for style in STYLES]
     lines = head.split(b"\n")
