@@ -89,7 +89,7 @@ def random_event(rng: random.Random, time_ns: int, cpus: int, tasks: int) -> Eve
     elif kind in (Kind.IO_BITMAP, Kind.DR, Kind.NOTSC, Kind.GS, Kind.BLOCKSTEP):
         arg = rng.randrange(2)
     elif kind is Kind.SET_PTE:
-        arg = rng.choice([0, 1, 2, 32, 0xFFFFFFFF])
+        arg = rng.choice([0, 1, 2, 32, 700])
     elif kind is Kind.LOST:
         arg = rng.randrange(3)
     elif kind is Kind.OP:

@@ -387,6 +387,12 @@ def test_outside_a_section_a_write_a_flush_and_a_leave_stand_alone_and_a_read_is
     ]
 
 
+def test_a_sum_of_writes_may_need_more_than_32_bits() -> None:
+    assert happened((K.ENTER_MMU,), (K.SET_PTE, 0xFFFFFFFF), (K.SET_PTE, 0xFFFFFFFF), (K.LEAVE_MMU,)) == [
+        ("sequence", ["ENTER_MMU", ("SET_PTE", 0x1FFFFFFFE), "LEAVE_MMU"])
+    ]
+
+
 def test_no_pte_at_all_is_no_write() -> None:
     assert happened((K.SET_PTE, 0)) == []
 

@@ -7,17 +7,25 @@ answer to the last digit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay.errors import TraceError
-from pvreplay.machine.shape import UNIT_SEQ, UNIT_SWITCH
+from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
+from pvreplay.machine.shape import GUARDS, UNIT_SEQ, UNIT_SWITCH
 from pvreplay.replay.histogram import Histogram, Row
+from pvreplay.replay.price import report_of
+from pvreplay.replay.tally import Tally
 from pvreplay.replay.track import Occurrence, Tracker, shape_of
+from pvreplay.replay.window import run_window
+from pvreplay.rules import all_rules
 from pvreplay.trace.events import CPU_MAX, unpack
 
 if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
+    from pvreplay.machine.backend import Backend
+    from pvreplay.replay.result import Report
+    from pvreplay.rules.base import Rule
     from pvreplay.trace.model import Task, Trace
 
 
@@ -80,29 +88,89 @@ class Steps:
         )
 
 
-def step_rows(trace: Trace, kernel: Kernel, *, window_ns: tuple[int, int] | None = None) -> Histogram:
-    """The histogram that :func:`pvreplay.replay.run.replay` gives, made the slow way (``engine`` says so)."""
-    steps = Steps(trace, kernel, window_ns=window_ns)
-    rows: dict[tuple[int, int, int, int], Row] = {}
-    numbers: dict[tuple[int, ...], int] = {}
-    for done in steps:
+class Rows:
+    """Occurrences collected into what a histogram holds."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, int, int, int], Row] = {}
+        self.numbers: dict[tuple[int, ...], int] = {}
+
+    def add(self, done: Occurrence) -> None:
+        """Count one occurrence."""
         payload = 0
         if done.unit_type == UNIT_SWITCH:
             payload = shape_of(done.facts)
         elif done.unit_type == UNIT_SEQ:
-            payload = numbers.setdefault(done.items, len(numbers))
+            payload = self.numbers.setdefault(done.items, len(self.numbers))
         key = done.unit_type, payload, done.cpu, done.task
-        if key in rows:
-            rows[key].count += 1
+        if key in self.rows:
+            self.rows[key].count += 1
         else:
-            rows[key] = Row(
-                *key, count=1, first_event=done.event, first_time_ns=done.time_ns, first_prev=done.prev
+            self.rows[key] = Row(*key, 1, done.event, done.time_ns, done.prev)
+
+    def into(self, hist: Histogram, tasks: list[Task]) -> Histogram:
+        """*hist* with the rows, the sequences and the tasks that occur in them."""
+        hist.rows = sorted(
+            self.rows.values(),
+            key=lambda row: (row.first_event, row.unit_type, row.cpu, row.task, row.payload),
+        )
+        hist.sequences = list(self.numbers)
+        named = {row.task for row in hist.rows} | {row.first_prev for row in hist.rows}
+        hist.tasks = {task.id: task for task in tasks if task.id in named}
+        return hist
+
+
+def step_rows(trace: Trace, kernel: Kernel, *, window_ns: tuple[int, int] | None = None) -> Histogram:
+    """The histogram that :func:`pvreplay.replay.run.replay` gives, made the slow way (``engine`` says so)."""
+    steps = Steps(trace, kernel, window_ns=window_ns)
+    rows = Rows()
+    for done in steps:
+        rows.add(done)
+    return rows.into(steps.totals(), steps.tasks)
+
+
+def step_trace(
+    trace: Trace,
+    kernel: Kernel,
+    backends: Sequence[Backend],
+    *,
+    policy: str | Policy = DEFAULT_POLICY,
+    rules: Sequence[Rule] | None = None,
+    progress: Callable[[int], None] | None = None,
+    window_ns: tuple[int, int] | None = None,
+) -> Report:
+    """The report of :func:`pvreplay.replay.price.price`, every single occurrence stepped through the machine.
+
+    Arguments as there and in :func:`pvreplay.replay.run.replay`.
+    """
+    contract = get_policy(policy) if isinstance(policy, str) else policy
+    judged = all_rules() if rules is None else rules
+    tallies = [Tally(backend) for backend in backends]
+    steps = Steps(trace, kernel, progress=progress, window_ns=window_ns)
+    rows = Rows()
+    for done in steps:
+        rows.add(done)
+        row = Row(done.unit_type, 0, done.cpu, done.task, 1, done.event, done.time_ns, done.prev)
+        told = _told(done.facts) if done.unit_type == UNIT_SWITCH else ""
+        for tally in tallies:
+            outcome = run_window(
+                kernel,
+                tally.backend,
+                done.facts,
+                unit_type=done.unit_type,
+                items=done.items,
+                ops=trace.meta.ops,
+                rules=judged,
+                policy=contract,
             )
-    hist = steps.totals()
-    hist.rows = sorted(
-        rows.values(), key=lambda row: (row.first_event, row.unit_type, row.cpu, row.task, row.payload)
-    )
-    hist.sequences = list(numbers)
-    named = {row.task for row in hist.rows} | {row.first_prev for row in hist.rows}
-    hist.tasks = {task.id: task for task in steps.tasks if task.id in named}
-    return hist
+            tally.add(outcome, 1, done.cpu, done.task, told, row)
+    return report_of(rows.into(steps.totals(), steps.tasks), kernel, tallies, judged, contract)
+
+
+def _told(facts: dict[str, int]) -> str:
+    """The guards that were true, as reports join them."""
+    true = [name for name, value in facts.items() if value and name != "tls"]
+    true.sort(key=list(GUARDS).index)
+    if facts["tls"]:
+        true.append(f"tls={facts['tls']}")
+    return "+".join(true) or "-"
