@@ -193,10 +193,8 @@ def _resolve(
     spec: str, form: Form, profile_name: str, path: str, layers: list[BackendFile], kernel: KernelLike
 ) -> Backend:
     top = layers[0]
-    notes = [note for layer in layers for note in layer.notes]
     version, version_note = _clamp(path, top.name, layers, kernel)
-    if version_note:
-        notes.insert(0, version_note)
+    notes = [version_note] if version_note else []
 
     def pick(rows: Sequence[Sequence[R]]) -> R | None:
         return _pick(path, rows, version, kernel.arch)
@@ -226,7 +224,9 @@ def _resolve(
         name = f"{name}-{form}"
     if profile is not None:
         notes.insert(
-            0, f"ROM profile {profile.name!r} (an assumption): {' '.join(profile.assumption.split())}"
+            0,
+            f"which ROM calls cross is ROM profile {profile.name!r}, an assumption: "
+            f"pvreplay backends --show {spec.removesuffix(f'-{form}')}",
         )
     if form:
         notes.insert(0, FORM_TITLES[form])
@@ -246,6 +246,7 @@ def _resolve(
         irq_ignores_lazy=kernel.irq_ignores_lazy if irq == "kernel" else bool(irq),
         rows_version=".".join(map(str, version)),
         notes=tuple(notes),
+        file_notes=tuple(note for layer in layers for note in layer.notes),
         sources=tuple(source for layer in layers for source in layer.sources),
         path=path,
     )

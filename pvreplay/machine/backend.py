@@ -242,12 +242,14 @@ class Backend:
     (IOPL by the flags pop at CPL 0).  *reloads_selectors*: the hypervisor
     saves and reloads the guest's selectors itself.  *hypercall_drains*: any
     hypercall drains the queue first.  *irq_ignores_lazy*: nothing is queued in
-    an interrupt.
+    an interrupt.  *notes* are what a reader of this run's numbers must know,
+    *file_notes* what the file says about the backend whatever is priced.
     """
 
     __slots__ = (
         "base",
         "description",
+        "file_notes",
         "form",
         "hypercall_drains",
         "implicit",
@@ -285,6 +287,7 @@ class Backend:
         irq_ignores_lazy: bool,
         rows_version: str,
         notes: tuple[str, ...],
+        file_notes: tuple[str, ...],
         sources: tuple[str, ...],
         path: str,
     ) -> None:
@@ -304,6 +307,7 @@ class Backend:
         self.hypercall_drains = queue.kind == "ring" or (profile is not None and profile.cross_drains)
         self.rows_version = rows_version
         self.notes = notes
+        self.file_notes = file_notes
         self.sources = sources
         self.path = path
         self.table = Table(self)

@@ -63,7 +63,7 @@ def as_data(backend: Backend) -> dict[str, Any]:
         "modes": list(backend.modes.values()),
         "profile": backend.profile,
         "ops": [backend.rows[name] for name in sorted(backend.rows)],
-        "notes": list(backend.notes),
+        "notes": [*backend.notes, *backend.file_notes],
         "sources": list(backend.sources),
         "path": backend.path,
     }
@@ -74,6 +74,9 @@ def show_text(backend: Backend, kernel: str, *, color: bool = False, ascii: bool
     page = Page(ascii=ascii)
     page.flow((f"{backend.name}:", "title"), backend.title, indent=2, first=0)
     page.flow(f"for kernel {kernel}, rows of {backend.rows_version}; {backend.path}", indent=2)
+    if backend.profile is not None:
+        assumed = " ".join(backend.profile.assumption.split())
+        page.flow(f"ROM profile {backend.profile.name}, an assumption: {assumed}", indent=2)
     if backend.description:
         page.blank()
         page.flow(" ".join(backend.description.split()), indent=2)
@@ -94,7 +97,7 @@ def show_text(backend: Backend, kernel: str, *, color: bool = False, ascii: bool
     for name, op_row in sorted(backend.rows.items()):
         _entry(page, name, fate(op_row), op_row.note, op_row.source)
     _entry(page, "every other op", "done by the guest itself, at no cost", "", "")
-    for heading, texts in (("notes", backend.notes), ("sources", backend.sources)):
+    for heading, texts in (("notes", (*backend.notes, *backend.file_notes)), ("sources", backend.sources)):
         _section(page, heading, texts)
     return page.text(color)
 

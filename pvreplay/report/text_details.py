@@ -80,7 +80,7 @@ def backend(page: Page, result: BackendResult, switches: int, *, top: int) -> No
     ]
     page.table(["op", *(head for head, _ in counters), "share"], rows, indent=2)
     if len(ops) > top:
-        page.line((f"  {len(ops) - top} more ops", "dim"))
+        page.line((f"  {count(len(ops) - top, 'more op')}", "dim"))
     if result.flushes:
         page.flow(("flushes by", "dim"), _flushes(result.flushes, top), indent=4, first=2)
     if result.batch_sizes:
@@ -92,6 +92,9 @@ def distribution(page: Page, histogram: Mapping[int, int], switches: int, top: i
     if not histogram:
         return
     costs = sorted(histogram)
+    if len(costs) == 1:
+        page.line(f"  every switch: {count(costs[0], 'hypercall')}")
+        return
     shown = set(sorted(costs, key=lambda n: (-histogram[n], n))[: max(top, 3)])
     rows = [(str(n), histogram[n]) for n in costs if n in shown]
     rest = [n for n in costs if n not in shown]
