@@ -102,7 +102,8 @@ def footer(page: Page, report: Report, shown: list[BackendResult]) -> None:
         for note in result.notes:
             seen.setdefault(note, []).append(result.name)
     for note, names in seen.items():
-        page.flow(f"note: {', '.join(names)}:", note, indent=6, first=0)
+        whose = [name for name in names if name not in note]
+        page.flow("note:", f"{', '.join(whose)}: {note}" if whose else note, indent=6, first=0)
     how = "every switch stepped" if report.engine == "step" else "each distinct shape stepped once"
     loop: Span = ("compiled loop", "dim")
     if not report.compiled:

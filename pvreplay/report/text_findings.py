@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
+from pvreplay.report.figures import count
 from pvreplay.report.page import Page
 
 CONTEXT = 3
@@ -12,19 +13,40 @@ STYLE = {"security": "bad", "error": "bad", "perf": "warn"}
 
 
 def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
-    """The verdict in one line, then each violation."""
+    """The verdict in one line, then what breaks a rule drawn, then performance findings, a line each.
+
+    *verbose* draws those too, and lifts *top*.
+    """
     ranked = order.violations(report.violations)
     page.flow(*_verdict(ranked))
     if report.not_checked:
         _not_checked(page, report.not_checked, verbose)
     names = [result.name for result in report.backends]
-    for violation in ranked[: None if verbose else top]:
+    drawn = [found for found in ranked if verbose or found.severity != "perf"]
+    for found in drawn[: None if verbose else top]:
         page.blank()
-        violation_lines(page, violation, names, verbose)
-    hidden = 0 if verbose else len(ranked) - top
-    if hidden > 0:
+        violation_lines(page, found, names, verbose)
+    listed = ranked[len(drawn) :]
+    if listed:
         page.blank()
-        page.line((f"{hidden} more: --top {len(ranked)} or -v", "dim"))
+    for found in listed[:top]:
+        _one_line(page, found, names)
+    hidden = max(0, len(drawn) - top) + max(0, len(listed) - top) if not verbose else 0
+    if hidden or listed:
+        more = f"{hidden} more; " if hidden else ""
+        page.line((f"  {more}-v draws every one, pvreplay rule CODE explains it", "dim"))
+
+
+def _one_line(page: Page, found: Violation, priced: list[str]) -> None:
+    page.flow(
+        (found.rule, "title"),
+        found.name,
+        f" {where(found.backends, priced)}",
+        f" {count(found.count, 'time')}",
+        f" {found.op}: {found.message}",
+        indent=4,
+        first=0,
+    )
 
 
 def _verdict(found: list[Violation]) -> list[tuple[str, str]]:
@@ -66,14 +88,15 @@ def violation_lines(page: Page, violation: Violation, priced: list[str], verbose
         (violation.name, "title"),
         (f" {violation.severity}", STYLE[violation.severity]),
         f" {where(violation.backends, priced)}",
-        f" {violation.count:,} {'time' if violation.count == 1 else 'times'}",
+        f" {count(violation.count, 'time')}",
         indent=4,
         first=0,
     )
     first = violation.first
     if first is not None:
         place = f"first: event {first.event:,}, cpu {first.cpu}, {first.time_ns / 1e9:.6f} s"
-        page.flow(f"{place}, {first.prev} -> {first.next}", indent=4, first=2)
+        who = first.next if first.prev == first.next else f"{first.prev} -> {first.next}"
+        page.flow(f"{place}, {who}", indent=4, first=2)
     if violation.shape and verbose:
         page.flow(f"shape: {violation.shape}", indent=4, first=2)
     for step in violation.drawn if verbose else near(violation.drawn):

@@ -25,20 +25,29 @@ def trust(page: Page, report: Report) -> None:
 
 
 def provenance(page: Page, state: dict[str, tuple[str, str, str]]) -> None:
-    """Pieces with the same origin share a line: how, which, from what, option to change it."""
+    """How, which pieces, from what, option to change it.
+
+    Pieces with the same origin share a line, and so do those that no option changes.
+    """
     groups: dict[tuple[str, str, str], list[str]] = {}
     for key, origin in state.items():
         groups.setdefault(origin, []).append(key)
-    ranked = sorted(groups.items(), key=lambda item: HOWS.index(item[0][0]) if item[0][0] in HOWS else 3)
     column = 2 + max(width_of(page.safe(how)) for how, _, _ in groups) + 2
-    shown = ""
-    for (how, source, option), keys in ranked:
-        spans: list[Span | str] = [(f"{', '.join(keys)}{':' if source else ''}", "name"), source]
-        if option:
-            spans.append((f"({option})", "dim"))
-        label = "" if how == shown else how
-        shown = how
-        before = len(page.lines)
-        page.flow(*spans, indent=column + 2, first=column)
-        first = page.lines[before]
-        first[0] = (f"  {label:<{column - 2}}", STYLE.get(how, ""))
+    hows = [*HOWS, *sorted({how for how, _, _ in groups} - {*HOWS})]
+    for how in hows:
+        paragraphs: list[list[Span | str]] = []
+        fixed: list[Span | str] = []
+        for (_, source, option), keys in ((o, k) for o, k in groups.items() if o[0] == how):
+            spans: list[Span | str] = [(f"{', '.join(keys)}{':' if source else ''}", "name")]
+            if option:
+                paragraphs.append([*spans, source, (f"({option})", "dim")])
+            else:
+                fixed += [*spans, f"{source};"]
+        if fixed:
+            fixed[-1] = str(fixed[-1]).removesuffix(";")
+            paragraphs.append(fixed)
+        for number, paragraph in enumerate(paragraphs):
+            before = len(page.lines)
+            page.flow(*paragraph, indent=column + 2, first=column)
+            label = "" if number else page.safe(how)
+            page.lines[before][0] = (f"  {label:<{column - 2}}", STYLE.get(how, ""))
