@@ -66,8 +66,8 @@ class Births:
         """pid -> tgid."""
         self.kind: dict[int, bool] = {}
         """pid -> is a kernel thread, when a record said so."""
-        self.how: dict[int, str] = {}
-        """task -> evidence; the words of ASSUMED when there was none."""
+        self._how = bytearray(b"\0")
+        self._words: list[str] = []
         self.tally: dict[str, int] = {}
         self.fpu = False
         """Whether the task last settled was seen to hold FPU state."""
@@ -98,8 +98,15 @@ class Births:
 
     def note(self, task: int, how: str) -> None:
         """Remember what settled a task's mm."""
-        self.how[task] = how
+        if how not in self.tally:
+            self._words.append(how)
         self.tally[how] = self.tally.get(how, 0) + 1
+        self._how.extend(bytes(task + 1 - len(self._how)))
+        self._how[task] = self._words.index(how)
+
+    def how(self, task: int) -> str:
+        """What settled a task's mm."""
+        return self._words[self._how[task]] if 0 < task < len(self._how) else ""
 
     def joins(self, pid: int, mm: int) -> None:
         """This pid has this mm: its whole thread group does."""

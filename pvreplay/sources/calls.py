@@ -43,7 +43,7 @@ class Calls:
         self._enabled = enabled
         self._pending: dict[int, Call] = {}
         self._exits = False
-        self._words = 0
+        self._tls_words = 0
         self._stepped: set[int] = set()
         self.slots: dict[int, int] = {}
         """task -> mask of the TLS slots it has set."""
@@ -56,7 +56,10 @@ class Calls:
         call64, call32 = r.NR_X86_64.get(nr, 0), r.NR_I386.get(nr, 0)
         if self._abi == "i386":
             return call32
-        if _sys_enter_follows(words, i, n, pid):
+        follows = _next_sys_enter(words, i, n, pid)
+        if follows:
+            if follows == call32 != call64:
+                self._abi = "i386"  # a 64-bit kernel has no such event for a 32-bit number
             return 0  # the syscalls:* event of the same call names it
         if self._abi == "x86_64":
             return call64
@@ -93,13 +96,14 @@ class Calls:
 
     def next_word(self) -> int:
         """A descriptor word no slot had before."""
-        self._words += 1
-        return self._words
+        self._tls_words += 1
+        return self._tls_words
 
     def apply(self, time_ns: int, cpu: int, task: int, call: Call, target: int) -> None:
         """Write the events of a call that succeeded; *target* is a ptrace call's other task."""
         number, arg0, rest, flags = call
         arg1, arg2 = rest & 0xFFFFFFFF, rest >> 32
+        name = _NAMES[number]
         emit = self._tables.emit
         if number == r.SYS_IOPL and arg0 <= 3:
             emit(time_ns, cpu, Kind.IOPL, arg0)
@@ -117,11 +121,11 @@ class Calls:
         ):
             emit(time_ns, cpu, Kind.NOTSC, 1)  # seccomp_set_mode_strict disables the TSC
         elif number == r.SYS_PTRACE and target:
-            self._ptrace(time_ns, cpu, arg0, arg2, flags, target)
+            name = self._ptrace(time_ns, cpu, arg0, arg2, flags, target)
         else:
             return
-        name = _NAMES[number]
-        self.seen[name] = self.seen.get(name, 0) + 1
+        if name:
+            self.seen[name] = self.seen.get(name, 0) + 1
 
     def set_slot(self, time_ns: int, cpu: int, task: int) -> None:
         """set_thread_area by the current task: the contents are unknown, so a new word; the lowest
@@ -133,19 +137,21 @@ class Calls:
         self._tables.emit(time_ns, cpu, Kind.TLS, self.next_word(), slot)
         self._tables.emit(time_ns, cpu, Kind.GS, 1)
 
-    def _ptrace(self, time_ns: int, cpu: int, request: int, address: int, flags: int, target: int) -> None:
-        emit = self._tables.emit
+    def _ptrace(self, time_ns: int, cpu: int, request: int, address: int, flags: int, target: int) -> str:
+        """A request that changes the target; what it is called in ``seen``, "" for other requests."""
         if request == PTRACE_POKEUSR and address in DR7_OFFSETS:
-            emit(time_ns, cpu, Kind.FOR, target)
-            emit(time_ns, cpu, Kind.DR, int(bool(flags & r.ARG3_LOW8)))
+            name, kind, value = "ptrace DR7", Kind.DR, int(bool(flags & r.ARG3_LOW8))
         elif request == PTRACE_SINGLEBLOCK and target not in self._stepped:
             self._stepped.add(target)
-            emit(time_ns, cpu, Kind.FOR, target)
-            emit(time_ns, cpu, Kind.BLOCKSTEP, 1)
+            name, kind, value = "ptrace block step", Kind.BLOCKSTEP, 1
         elif request in PTRACE_RESUMES and target in self._stepped:
             self._stepped.remove(target)
-            emit(time_ns, cpu, Kind.FOR, target)
-            emit(time_ns, cpu, Kind.BLOCKSTEP, 0)
+            name, kind, value = "ptrace block step", Kind.BLOCKSTEP, 0
+        else:
+            return ""
+        self._tables.emit(time_ns, cpu, Kind.FOR, target)
+        self._tables.emit(time_ns, cpu, kind, value)
+        return name
 
     def _told(self, call: int) -> bool:
         """Whether syscalls:sys_enter_NAME was switched on."""
@@ -157,13 +163,13 @@ def failed(result: int) -> bool:
     return result >= 0xFFFFFFFFFFFFF001 or 0xFFFFF001 <= result <= 0xFFFFFFFF
 
 
-def _sys_enter_follows(words: memoryview, i: int, n: int, pid: int) -> bool:
-    """Whether the next record of *pid* after *i* is a SYS_ENTER."""
+def _next_sys_enter(words: memoryview, i: int, n: int, pid: int) -> int:
+    """The SYS_* of the next record of *pid* after *i* when it is a SYS_ENTER, else 0."""
     for j in range(i + 1, min(n, i + 64)):
         head = words[4 * j + 1]
         if head >> 32 == pid:
-            return head >> 16 & 0xFF == r.SYS_ENTER
-    return False
+            return words[4 * j + 2] & 0xFFFFFFFF if head >> 16 & 0xFF == r.SYS_ENTER else 0
+    return 0
 
 
 def _exit_follows(words: memoryview, i: int, n: int, pid: int) -> bool:

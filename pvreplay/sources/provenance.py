@@ -31,10 +31,10 @@ def describe_state(
         "ldt": by_call(("modify_ldt",), "no LDT"),
         "iopl": by_call(("iopl",), "0"),
         "io_bitmap": by_call(("ioperm",), "none"),
-        "dr": by_call(("ptrace",), "no breakpoints (those of perf_event_open cannot be told)"),
+        "dr": by_call(("ptrace DR7",), "no breakpoints (those of perf_event_open cannot be told)"),
         "notsc": by_call(("prctl", "seccomp"), "TSC readable"),
         "gs": by_call(("set_thread_area",), "no selector in the user segment", "--assume tls=per-task"),
-        "blockstep": by_call(("ptrace",), "off"),
+        "blockstep": by_call(("ptrace block step",), "off"),
         "lazy_tlb": Origin("assumed", "no flush reaches a CPU in lazy TLB mode"),
         "lazy_mmu": Origin("assumed", "no lazy MMU section: a scheduler trace shows none"),
     }

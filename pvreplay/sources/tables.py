@@ -41,7 +41,6 @@ class Tables:
         """Definitions of tasks that may still change their name."""
         self.fresh: list[Task] = []
         """Definitions the next chunk announces."""
-        self.nr_cpus = 0
 
     # --- events ------------------------------------------------------------------------------
     def emit(self, time_ns: int, cpu: int, kind: int, arg: int = 0, flags: int = 0) -> None:
@@ -62,6 +61,11 @@ class Tables:
             raise TraceError(f"a record of CPU {cpu}", f"CPUs are 0 to {CPU_MAX - 1}.")
         while 4 * cpu >= len(self.cpus):
             self.cpus.extend(array("Q", [loop.NOBODY, 0, 0, 0]) * (len(self.cpus) // 4))
+
+    def nr_cpus(self) -> int:
+        """The highest CPU a task ran on, plus 1."""
+        used = (cpu for cpu in range(len(self.cpus) // 4) if self.cpus[4 * cpu] != loop.NOBODY)
+        return max(used, default=-1) + 1
 
     def current(self, cpu: int) -> int:
         """The task on a CPU, NOBODY when not known."""

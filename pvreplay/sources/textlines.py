@@ -41,8 +41,7 @@ _VERBOSE: Final = re.compile(
 )
 _EVENT: Final = re.compile(rb"(?:\w+:)?(\w+):(?:\s+(.*)|)$", re.DOTALL)
 _LOST: Final = re.compile(rb"CPU:(\d{1,5}) \[(?:LOST )?(\d*) ?EVENTS(?: DROPPED)?\]")
-_ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: (\d+)/(\d+)\s+#P:(\d+)")
-_CPUS: Final = re.compile(rb"cpus=(\d{1,5})\s*$")
+_ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: (\d+)/(\d+)")
 
 COMM_MAX: Final = 15
 STYLES: Final = ("ftrace", "perf", "latency", "verbose")
@@ -59,7 +58,6 @@ class LineParser:
         """What the TGID column last said, by pid & 1023: pid | tgid << 32."""
         self.integer_clock = False
         """Some time had no decimal point: what it counts is not known."""
-        self.cpus = 0
         self.overwritten = 0
         """Entries the recording had already overwritten when it was read out."""
         self.bad_lines = 0
@@ -164,10 +162,6 @@ class LineParser:
         found = _ENTRIES.match(line)
         if found:
             self.overwritten += max(0, int(found[2]) - int(found[1]))
-            self.cpus = max(self.cpus, int(found[3]))
-        found = _CPUS.match(line)
-        if found:
-            self.cpus = max(self.cpus, int(found[1]))
         return []
 
 

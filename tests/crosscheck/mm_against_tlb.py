@@ -58,14 +58,14 @@ def judge(path: str) -> tuple[int, int, int, int, int]:
     """(flush and expected, none and none expected, missing, extra, undecided) switches."""
     trace = open_trace(path, assume={"mm": "per-task"})
     assert isinstance(trace, RecoveredTrace)
-    tap = Tap(trace._source)
-    trace._source = tap  # type: ignore[assignment]
+    tap = Tap(trace.source)
+    trace.source = tap  # type: ignore[assignment]
     mm_of, sure, current, active = {0: 0}, {0}, {}, {}
     expected: dict[int, list[bool | None]] = {}
     for chunk in trace.chunks():
         for task in chunk.tasks:
             mm_of[task.id] = task.mm
-            if trace.evidence[task.id] not in Births.ASSUMED:
+            if trace.evidence(task.id) not in Births.ASSUMED:
                 sure.add(task.mm)
         for i in range(0, len(chunk.events), 2):
             _, cpu, kind, arg, _ = unpack(chunk.events[i], chunk.events[i + 1])
