@@ -37,6 +37,25 @@ class Watcher(Protocol):
         ...
 
 
+class Watch:
+    """Rules, and for each sort of step those that want to see it; shared by many machines."""
+
+    __slots__ = ("_by_step", "rules")
+
+    def __init__(self, rules: Sequence[Watcher]) -> None:
+        self.rules = tuple(rules)
+        self._by_step: dict[tuple[str, int], tuple[Callable[[View], None], ...]] = {}
+
+    def of(self, name: str, flags: int) -> tuple[Callable[[View], None], ...]:
+        """The checks that want a step of the op *name* with these *flags*."""
+        key = (name, flags)
+        checks = self._by_step.get(key)
+        if checks is None:
+            checks = tuple(rule.check for rule in self.rules if rule.flags & flags or name in rule.ops)
+            self._by_step[key] = checks
+        return checks
+
+
 class Context:
     """What an order of ops needs to know beyond the ops.
 
@@ -45,11 +64,24 @@ class Context:
     known to differ from what the hardware holds, *same* of those known to be
     equal.  *live*: selectors that name a TLS entry and are not cleared by the
     backend.  *volatile*: resources others can change behind a shadow.
+    *scrub*: residue without an owner that must not outlive the switch.
     *tls_slots*: how many TLS slots change.  *to_user*: the order is a whole
-    switch to a task that goes on to user mode.
+    switch to a task that goes on to user mode.  *no_resident*: no other task's
+    registers may be left behind a trap bit.
     """
 
-    __slots__ = ("differs", "hw", "live", "same", "scrub", "tls_slots", "to_user", "volatile", "want")
+    __slots__ = (
+        "differs",
+        "hw",
+        "live",
+        "no_resident",
+        "same",
+        "scrub",
+        "tls_slots",
+        "to_user",
+        "volatile",
+        "want",
+    )
 
     def __init__(
         self,
@@ -61,8 +93,9 @@ class Context:
         live: int = 0,
         volatile: int = 0,
         scrub: int = 0,
-        tls_slots: int = 3,
+        tls_slots: int | None = None,
         to_user: bool = False,
+        no_resident: bool = False,
     ) -> None:
         self.want = dict(want or {})
         self.hw = dict(hw or {})
@@ -77,8 +110,9 @@ class Context:
         self.live = live
         self.volatile = volatile
         self.scrub = scrub
-        self.tls_slots = tls_slots
+        self.tls_slots = tls_slots if tls_slots is not None else 0 if self.same & res.GDT_TLS else 3
         self.to_user = to_user
+        self.no_resident = no_resident
 
 
 class Machine:
@@ -97,18 +131,17 @@ class Machine:
         backend: Backend,
         *,
         policy: Policy = POLICIES[DEFAULT_POLICY],
-        rules: Sequence[Watcher] = (),
+        rules: Watch | None = None,
         context: Context | None = None,
     ) -> None:
         self.backend = backend
         self.policy = policy
-        self.rules = rules
+        self._watch = rules
         self.context = context or Context()
         self._table = backend.table
         self._unbatched = backend.form == "unbatched"
         self._lazy = backend.form != "nolazy"
         self._defers = not backend.form
-        self._watchers: dict[tuple[str, int], tuple[Callable[[View], None], ...]] = {}
         self.queue = make_queue(backend.queue)
         # The lazy mode as the callers see it, the step it was entered at, sections inside it.
         self.mode = MODE_NONE
@@ -131,6 +164,9 @@ class Machine:
         self.since: dict[int, int] = {}
         self.vias: dict[str, int] = {}
         self.values: dict[int, str] = {}
+        self.effective: dict[int, str] = dict(self.context.hw)
+        self.clobbered = 0
+        """Selectors an op of this window cleared on its own account."""
         # Counts.
         self.index = 0
         self.hypercalls = self.entries = self.traps = self.rom_calls = 0
@@ -150,6 +186,8 @@ class Machine:
         op = self._table[text]
         view = View(self, self.index, op, place, repeat)
         self.index += 1
+        if self.irq_depth:
+            view.flags = vw.IN_IRQ
         kind = op.kind
         if kind == be.MODE:
             self._transition(view, op)
@@ -164,23 +202,19 @@ class Machine:
             self.steps.append(view)
         else:
             self.steps[-1] = view
-        if self.rules:
-            key = (text, view.flags)
-            watchers = self._watchers.get(key)
-            if watchers is None:
-                watchers = self._watchers[key] = tuple(
-                    rule.check for rule in self.rules if rule.flags & view.flags or op.name in rule.ops
-                )
-            for check in watchers:
+        if self._watch is not None:
+            for check in self._watch.of(op.name, view.flags):
                 check(view)
         if kind == be.MARK:
             self._after_mark(op.name)
         return view
 
     def finish(self) -> None:
-        """The sequence is over: let the rules look at what is left."""
-        for rule in self.rules:
-            rule.at_end(self)
+        """The sequence is over: close a window that has no end, let the rules look at what is left."""
+        self._close_window()
+        if self._watch is not None:
+            for rule in self._watch.rules:
+                rule.at_end(self)
 
     # --- ops ----------------------------------------------------------------------------------------
 
@@ -220,7 +254,9 @@ class Machine:
         else:
             view.how = "nothing"
         if op.clears and lazy == MODE_CPU:
-            self.issued |= op.clears
+            self.clobbered |= op.clears
+        if op.token.value and not view.flags & vw.QUEUED:
+            self.effective[op.writes] = op.token.value
 
     def _hazards(self, view: View, op: Disposition) -> None:
         """An op takes effect now: what of its resources is still queued?"""
@@ -393,7 +429,9 @@ class Machine:
         self.pending = 0
         self.since.clear()
         self.vias.clear()
-        self.values.clear()
+        if self.values:
+            self.effective.update(self.values)
+            self.values.clear()
 
     def _count_flush(self, view: View, reason: str, entries: int, times: int) -> None:
         view.flush = reason
@@ -473,6 +511,8 @@ class Machine:
         if mode == MODE_MMU and self.depth:
             self.depth -= 1  # an inner level flushes, the mode stays on
             return
+        if mode == MODE_MMU:
+            self.window_mmu = False
         self.mode = MODE_NONE
         self.entered = -1
 
@@ -496,18 +536,33 @@ class Machine:
     def _open_window(self) -> None:
         self.window += 1
 
+    def _close_window(self) -> None:
+        if not self.in_window:
+            return
+        before = self._at_begin
+        self.switches.append(
+            (
+                self.hypercalls - before[0],
+                self.entries - before[1],
+                self.traps - before[2],
+                self.rom_calls - before[3],
+            )
+        )
+        self.in_window = False
+
     def _mark(self, view: View, op: Disposition) -> None:
         view.flags |= vw.MARK
         view.how = "event"
         name = op.name
         if name == "begin":
+            self._close_window()
             self._open_window()
             self.in_window = True
             self.window_start = view.index
             self.window_used_cpu = self.mode == MODE_CPU
             self.window_mmu = self.mode == MODE_MMU
             self.early.clear()
-            self.issued = 0
+            self.issued = self.clobbered = 0
             self._at_begin = (self.hypercalls, self.entries, self.traps, self.rom_calls)
         elif name == "irq_enter" or name == "nmi_enter":
             self.irq_depth += 1
@@ -518,12 +573,6 @@ class Machine:
 
     def _after_mark(self, name: str) -> None:
         if name == "end":
-            if self.in_window:
-                now = (self.hypercalls, self.entries, self.traps, self.rom_calls)
-                before = self._at_begin
-                self.switches.append(
-                    (now[0] - before[0], now[1] - before[1], now[2] - before[2], now[3] - before[3])
-                )
-            self.in_window = False
+            self._close_window()
         elif (name == "irq_exit" or name == "nmi_exit") and self.irq_depth:
             self.irq_depth -= 1

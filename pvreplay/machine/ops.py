@@ -67,7 +67,7 @@ _TABLE: Final = (
     _mode("resume", "what end_context_switch does for a task whose section was parked: enter it again"),
     _mode("flush", "flush the queue, the mode stays on"),
     # --- memory context ---------------------------------------------------------------------
-    _op("write_cr3", "", "CR3 TLB", "load the page-table base"),
+    _op("write_cr3", "", "CR3", "load the page-table base"),
     _op("set_ldt", "", "LDT", "load the LDT register"),
     _op("set_mask", "", "mm_cpumask", "own bit set in the mm's CPU mask", "label"),
     _op("clear_mask", "", "mm_cpumask", "own bit cleared in the mm's CPU mask", "label"),

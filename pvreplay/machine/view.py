@@ -33,6 +33,8 @@ DEAD: Final = 256
 
 PARKED: Final = 512
 """It left and parked a lazy MMU section before entering lazy CPU mode."""
+IN_IRQ: Final = 1024
+"""An interrupt or NMI was being handled."""
 
 
 class View:

@@ -17,9 +17,10 @@ WHY = {
     "sleep": "the trace has no sleep events inside lazy MMU sections or switch windows",
     "irq": "the trace has no interrupts, NMIs or faults inside lazy MMU sections or switch windows",
     "switch_in_section": "the trace has no lazy MMU sections",
-    "user": "the trace has no return to user mode in an op-level window",
     "flag": "the trace does not record the scheduler's lazy-MMU flag beside the mode",
     "state": "the trace does not tell the task state that is wanted",
+    "volatile": "nothing is declared volatile",
+    "resident": "registers left behind a trap bit are allowed unless asked for",
     "shadow": "the trace has no reads of software copies",
     "mask": "the trace has no updates of mm_cpumask",
     "operand": "the trace does not name what queued operations point to",
@@ -48,8 +49,6 @@ def _present(hist: Histogram) -> set[str]:
         has.add("irq")
     if kinds & {Kind.ENTER_MMU, ITEM_PARK} or "enter_lazy_mmu" in ops or "enter_mmu" in ops:
         has.add("switch_in_section")
-    if Kind.USER in kinds:
-        has.add("user")
     if any(row.unit_type == UNIT_SWITCH for row in hist.rows):
         has.add("state")
     if ops & {"flag_en", "flag_dis"}:

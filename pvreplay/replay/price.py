@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay import __version__
+from pvreplay.machine.machine import Watch
 from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
 from pvreplay.machine.shape import UNIT_SEQ, UNIT_SWITCH, names
 from pvreplay.replay.build import COMPILED
@@ -13,13 +14,13 @@ from pvreplay.replay.checked import not_checked
 from pvreplay.replay.result import Report
 from pvreplay.replay.tally import Tally, merge_violations
 from pvreplay.replay.window import Outcome, facts_of, run_window
-from pvreplay.rules import all_rules
+from pvreplay.rules import all_rules, watch_all
 from pvreplay.rules.base import Rule
 
 if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
     from pvreplay.machine.backend import Backend
-    from pvreplay.replay.histogram import Histogram
+    from pvreplay.replay.histogram import Histogram, Row
     from pvreplay.trace.model import Task
 
 __all__ = ["Outcome", "Tally", "facts_of", "price", "report_of", "run_window", "shape_key", "unit_outcome"]
@@ -36,7 +37,7 @@ def unit_outcome(
     backend: Backend,
     unit_type: int,
     payload: int,
-    rules: Sequence[Rule],
+    rules: Watch,
     policy: Policy,
 ) -> Outcome:
     """Step the unit that (*unit_type*, *payload*) names in *hist*."""
@@ -66,19 +67,31 @@ def price(
     """
     contract = get_policy(policy) if isinstance(policy, str) else policy
     judged = all_rules() if rules is None else rules
+    watch = watch_all() if rules is None else Watch(rules)
+    units = _units(hist)
+    keys = {unit: shape_key(unit[1]) if unit[0] == UNIT_SWITCH else "" for unit in units}
     tallies = []
     for backend in backends:
         tally = Tally(backend)
-        outcomes: dict[tuple[int, int], Outcome] = {}
+        outcomes = {}
+        for unit, (count, first) in units.items():
+            outcome = outcomes[unit] = unit_outcome(hist, kernel, backend, *unit, watch, contract)
+            tally.add_unit(outcome, count, keys[unit], first)
+            outcome.forget()
         for row in hist.rows:
-            unit = (row.unit_type, row.payload)
-            outcome = outcomes.get(unit)
-            if outcome is None:
-                outcome = outcomes[unit] = unit_outcome(hist, kernel, backend, *unit, judged, contract)
-            key = shape_key(row.payload) if row.unit_type == UNIT_SWITCH else ""
-            tally.add(outcome, row.count, row.cpu, row.task, key, row)
+            tally.add_place(outcomes[row.unit_type, row.payload], row.count, row.cpu, row.task)
         tallies.append(tally)
     return report_of(hist, kernel, tallies, judged, contract)
+
+
+def _units(hist: Histogram) -> dict[tuple[int, int], tuple[int, Row]]:
+    """Distinct units -> how often in all, and the row of the first one."""
+    units: dict[tuple[int, int], tuple[int, Row]] = {}
+    for row in hist.rows:
+        unit = (row.unit_type, row.payload)
+        count, first = units.get(unit, (0, row))
+        units[unit] = (count + row.count, row if row.first_event < first.first_event else first)
+    return units
 
 
 def report_of(

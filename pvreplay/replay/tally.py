@@ -22,13 +22,15 @@ OUTSIDE_NAMES = {UNIT_NM: "nm", UNIT_LEAVE_MM: "leave_mm"}
 
 
 class _Seen:
-    """One violation of one backend while it is being counted."""
+    """One violation of one backend while it is being counted; *row* is where it was first."""
 
-    __slots__ = ("count", "outcome", "row", "shape", "verdict")
+    __slots__ = ("count", "drawn", "row", "shape", "verdict")
 
-    def __init__(self, outcome: Outcome, verdict: Verdict, row: Row, shape: str) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self.outcome = outcome
+
+    def first(self, outcome: Outcome, verdict: Verdict, row: Row, shape: str) -> None:
+        self.drawn = outcome.drawn(verdict)
         self.verdict = verdict
         self.row = row
         self.shape = shape
@@ -67,11 +69,19 @@ class Tally:
         *shape_key* is the joined names of a switch's shape ("" for the other
         units); *row* tells where the first of them happened.
         """
+        self.add_unit(outcome, count, shape_key, row)
+        self.add_place(outcome, count, cpu, task)
+
+    def add_place(self, outcome: Outcome, count: int, cpu: int, task: int) -> None:
+        """Charge *count* occurrences of *outcome* to their CPU and task, and to nothing else."""
+        _add_to(self._by_task, task, outcome.totals, len(outcome.switches), count)
+        _add_to(self._by_cpu, cpu, outcome.totals, len(outcome.switches), count)
+
+    def add_unit(self, outcome: Outcome, count: int, shape_key: str, row: Row) -> None:
+        """Add *count* occurrences of *outcome* to everything but CPUs and tasks."""
         totals = outcome.totals
         for place, value in enumerate(totals):
             self._totals[place] += value * count
-        _add_to(self._by_task, task, totals, len(outcome.switches), count)
-        _add_to(self._by_cpu, cpu, totals, len(outcome.switches), count)
         inside = [sum(part) for part in zip(*outcome.switches, strict=True)] if outcome.switches else [0] * 4
         for place, value in enumerate(inside):
             self._in_switch[place] += value * count
@@ -100,9 +110,10 @@ class Tally:
         key = _Key(finding.rule.code, finding.op, finding.place, finding.key)
         seen = self._seen.get(key)
         if seen is None:
-            seen = self._seen[key] = _Seen(outcome, verdict, row, shape)
+            seen = self._seen[key] = _Seen()
+            seen.first(outcome, verdict, row, shape)
         elif row.first_event < seen.row.first_event:
-            seen.outcome, seen.verdict, seen.row, seen.shape = outcome, verdict, row, shape
+            seen.first(outcome, verdict, row, shape)
         seen.count += count
 
     def result(self, switches: int) -> BackendResult:
@@ -148,16 +159,17 @@ def _totals(values: Sequence[int]) -> Totals:
 
 
 def merge_violations(tallies: Sequence[Tally], who: Callable[[int], str]) -> list[Violation]:
-    """The violations of all backends; those that agree in everything but the backend become one.
+    """The violations of all backends; those that agree in rule, op, count and first place become one.
 
-    *who* gives a task's name.  Sorted by severity, then count, then rule.
+    Its step and drawing are those of the first of these backends.  *who* gives
+    a task's name.  Sorted by severity, then count, then rule.
     """
     found: dict[tuple[object, ...], Violation] = {}
     for tally in tallies:
         for key, seen in tally._seen.items():
             finding = seen.verdict.finding
             row = seen.row
-            same = (key, seen.count, row.first_event, finding.step, finding.message)
+            same = (key, seen.count, row.first_event)
             if same in found:
                 found[same].backends.append(tally.backend.name)
                 continue
@@ -178,7 +190,7 @@ def merge_violations(tallies: Sequence[Tally], who: Callable[[int], str]) -> lis
                 op=finding.op,
                 message=finding.message,
                 advice=finding.rule.advice,
-                drawn=seen.outcome.drawn(seen.verdict),
+                drawn=seen.drawn,
                 shape=seen.shape,
                 consequences=list(seen.verdict.consequences),
             )

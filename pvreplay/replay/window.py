@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay.machine import resources as res
-from pvreplay.machine.machine import Context, Machine
+from pvreplay.machine.machine import Context, Machine, Watch
 from pvreplay.machine.policy import DEFAULT_POLICY, POLICIES, Policy
 from pvreplay.machine.shape import (
     GUARDS,
@@ -24,8 +24,8 @@ from pvreplay.machine.shape import (
     tls_changed,
 )
 from pvreplay.replay.result import DrawnStep
-from pvreplay.rules import all_rules
-from pvreplay.rules.base import Rule, Verdict, verdicts
+from pvreplay.rules import watch_all
+from pvreplay.rules.base import Verdict, verdicts
 from pvreplay.trace.events import Kind
 
 if TYPE_CHECKING:
@@ -83,10 +83,15 @@ class Outcome:
         self.by_op = machine.by_op
         self.undeferrable = machine.undeferrable
         self.verdicts: list[Verdict] = verdicts(machine) if machine.found else []
-        self.machine = machine
+        self.machine: Machine | None = machine
+
+    def forget(self) -> None:
+        """Let go of the steps; drawings must have been made."""
+        self.machine = None
 
     def drawn(self, verdict: Verdict) -> list[DrawnStep]:
         """The steps around a verdict's finding, the one at fault marked."""
+        assert self.machine is not None, "forgotten"
         return draw(self.machine, verdict)
 
 
@@ -105,7 +110,7 @@ def run_window(
     unit_type: int = UNIT_SWITCH,
     items: Sequence[int] = (),
     ops: Sequence[str] = (),
-    rules: Sequence[Rule] | None = None,
+    rules: Watch | None = None,
     policy: Policy = POLICIES[DEFAULT_POLICY],
 ) -> Outcome:
     """Step one unit.
@@ -113,7 +118,7 @@ def run_window(
     *facts* are the guards of a switch (empty for the other units); *items* a
     sequence's, *ops* the op table its OP items index.  *rules* default to all.
     """
-    machine = Machine(backend, policy=policy, rules=all_rules() if rules is None else rules)
+    machine = Machine(backend, policy=policy, rules=watch_all() if rules is None else rules)
     if unit_type == UNIT_SWITCH:
         _switch(machine, kernel, facts)
     elif unit_type == UNIT_NM:
@@ -153,10 +158,9 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
     # From 5.5 iopl() is a special I/O bitmap: EFLAGS.IOPL is always 0 (c8137ace5638).
     if facts["iopl_differs"] and kernel.version < (5, 5):
         differs |= res.IOPL
-    load_tls = backend.table["load_tls"]
-    segment = res.BITS[kernel.user_segment]
-    if facts["prev_gs"] and backend.reloads_selectors and not load_tls.clears & segment:
-        live |= segment
+    # A back end that clears a selector in load_tls clears the one that its kernels need cleared.
+    if facts["prev_gs"] and backend.reloads_selectors and not backend.table["load_tls"].clears:
+        live |= res.BITS[kernel.user_segment]
     return Context(
         differs=differs,
         same=same,

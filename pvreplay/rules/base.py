@@ -30,13 +30,27 @@ HEADINGS: Final = (
 )
 
 Needs = Literal[
-    "sleep", "irq", "switch_in_section", "user", "flag", "state", "shadow", "mask", "operand", "scrub"
+    "sleep",
+    "irq",
+    "switch_in_section",
+    "flag",
+    "state",
+    "volatile",
+    "resident",
+    "shadow",
+    "mask",
+    "operand",
+    "scrub",
 ]
 """What must occur in a trace (or be told of an order) before a rule can be broken there."""
 
 
 class Finding(NamedTuple):
-    """A rule broken at one step of one sequence.  *key* tells findings of one rule and op apart."""
+    """A rule broken at one step of one sequence.
+
+    *key* tells findings of one rule and op apart; *seen* is the step at which
+    it became certain, *related* are steps a drawing must show.
+    """
 
     rule: Rule
     step: int
@@ -45,6 +59,7 @@ class Finding(NamedTuple):
     message: str
     key: str
     window: int
+    seen: int
     related: tuple[int, ...]
 
 
@@ -75,18 +90,13 @@ class Rule:
         """The rule's page."""
         return (sys.modules[type(self).__module__].__doc__ or "").strip() + "\n"
 
-    def report(
-        self,
-        view: View,
-        message: str,
-        *,
-        key: str = "",
-        related: tuple[int, ...] = (),
-    ) -> None:
-        """Note a finding at *view*; *related* are steps a drawing must show."""
+    def report(self, view: View, message: str, *, key: str = "", related: tuple[int, ...] = ()) -> None:
+        """Note a finding at *view*, which may be an earlier step than the one being looked at."""
         machine = view.machine
         machine.found.append(
-            Finding(self, view.index, view.op, view.place, message, key, machine.window, related)
+            Finding(
+                self, view.index, view.op, view.place, message, key, machine.window, machine.index, related
+            )
         )
 
     def __repr__(self) -> str:
@@ -111,7 +121,7 @@ def verdicts(machine: Machine) -> list[Verdict]:
         windows.setdefault(finding.window, []).append(finding)  # type: ignore[attr-defined,arg-type]
     told: list[Verdict] = []
     for findings in windows.values():
-        findings.sort(key=lambda one: (one.step, SEVERITY_ORDER[one.rule.severity]))
+        findings.sort(key=lambda one: (one.seen, SEVERITY_ORDER[one.rule.severity]))
         first = next((one for one in findings if one.rule.severity != "perf"), None)
         seen: set[tuple[str, str, str]] = set()
         attached: dict[str, None] = {}
@@ -119,7 +129,7 @@ def verdicts(machine: Machine) -> list[Verdict]:
         for one in findings:
             if one is first:
                 continue
-            if first is not None and (one.step, 1) >= (first.step, 0):
+            if first is not None and one.seen >= first.seen:
                 if one.rule.code != first.rule.code:
                     attached.setdefault(one.rule.code)
             elif (what := (one.rule.code, one.op, one.key)) not in seen:

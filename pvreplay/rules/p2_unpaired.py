@@ -39,7 +39,7 @@ from __future__ import annotations
 from pvreplay.machine.backend import MODE_CPU, MODE_MMU, MODE_NAMES, MODE_NONE
 from pvreplay.machine.machine import Machine
 from pvreplay.machine.view import View
-from pvreplay.rules.base import Finding, Rule
+from pvreplay.rules.base import Rule
 
 LEAVES = {
     "leave_lazy_cpu": MODE_CPU,
@@ -77,15 +77,4 @@ class Unpaired(Rule):
             return
         what = MODE_NAMES[machine.mode]
         view = machine.steps[min(machine.entered, len(machine.steps) - 1)]
-        machine.found.append(
-            Finding(
-                self,
-                view.index,
-                view.op,
-                view.place,
-                f"{what} mode is never left",
-                f"end {what}",
-                machine.window,
-                (),
-            )
-        )
+        self.report(view, f"{what} mode is never left", key=f"end {what}")

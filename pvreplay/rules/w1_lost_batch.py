@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from pvreplay.machine.backend import MODE_CPU
 from pvreplay.machine.view import OUTSIDE, View
-from pvreplay.rules.base import Finding, Rule
+from pvreplay.rules.base import Rule
 
 
 class LostBatch(Rule):
@@ -59,16 +59,6 @@ class LostBatch(Rule):
             return
         if view.in_window and machine.mode == MODE_CPU:
             for early in machine.early:
-                machine.found.append(
-                    Finding(
-                        self,
-                        early.index,
-                        early.op,
-                        early.place,
-                        "before lazy CPU mode is entered: not batched",
-                        "early",
-                        machine.window,
-                        (view.index,),
-                    )
-                )
+                message = "before lazy CPU mode is entered: not batched"
+                self.report(early, message, key="early", related=(view.index,))
             machine.early.clear()

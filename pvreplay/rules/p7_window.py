@@ -1,0 +1,100 @@
+"""P7 window: an interrupt, NMI or fault between two writes that must agree
+
+What it does
+    Fires for an interrupt, NMI or fault whose handler reads two resources that
+    belong together, when one of them has taken effect in this switch and the
+    other is written only later. The pairs: CR3 and current, CR3 and the GDT,
+    the FPU flag and CR0.TS, a selector and its base. What a handler reads is
+    its operand: fault:vmalloc (CR3 and current), nmi:gdt (CR3 and GDT), or
+    names joined by "+".
+
+Why it is bad
+    The handler sees a state that never existed for any task.
+
+Example that fires
+    pvreplay check 'begin write_cr3 fault:vmalloc set_current end' --backend native
+      fires at step 2
+    pvreplay check 'begin write_cr3 nmi:gdt nmi_exit load_gdt end' --backend native
+      fires at step 2
+
+Example that stays silent
+    pvreplay check 'begin write_cr3 set_current fault:vmalloc end' --backend native
+    pvreplay check 'begin enter_cpu write_cr3 fault:vmalloc leave_cpu set_current end' --backend xen
+
+What it cannot see
+    What a handler without an operand reads. A window nothing happened to fall
+    into.
+
+Bugs it would have caught
+    vmalloc faults using current->mm (2001). Xen's 27a9d6d6143f ("Fix NMI race
+    with context switch", 2005) and a711f6f24a71 (2017, hypervisor). 45948d7720e8
+    ("x86_64: save FPU context slightly later", v2.6.17-rc1).
+
+Sources
+    linux-kernel, 2001 (B. Gerst); the commits named.
+"""
+
+from __future__ import annotations
+
+from pvreplay.machine import resources as res
+from pvreplay.machine.view import View
+from pvreplay.rules.base import Rule
+
+PAIRS = (
+    (res.CR3, res.CURRENT),
+    (res.CR3, res.BITS["GDT"]),
+    (res.FPU, res.CR0_TS),
+    (res.BITS["fs"], res.BITS["fs.base"]),
+    (res.BITS["gs"], res.BITS["gs.base"]),
+)
+CLASSES = {"vmalloc": res.CR3 | res.CURRENT, "gdt": res.CR3 | res.BITS["GDT"], "fpu": res.FPU | res.CR0_TS}
+EVENTS = frozenset({"irq_enter", "nmi_enter", "fault_enter"})
+_SECONDS = frozenset(
+    {"set_current", "load_gdt", "write_cr3", "write_cr0", "clts", "fpu_restore", "loadsegment", "write_msr"}
+)
+
+
+class Window(Rule):
+    code = "P7"
+    name = "window"
+    severity = "error"
+    summary = "an interrupt, NMI or fault between two writes that must agree"
+    advice = "Make both writes take effect with nothing in between, or have the handler read only one."
+    ops = EVENTS | _SECONDS
+    needs = ("irq",)
+
+    def check(self, view: View) -> None:
+        machine = view.machine
+        if not view.in_window or view.name in EVENTS:
+            return
+        for event in machine.steps[machine.window_start + 1 : -1]:
+            if event.name not in EVENTS:
+                continue
+            reads = handler_reads(event.disposition.token.operand)
+            for pair in PAIRS:
+                for one, other in (pair, pair[::-1]):
+                    both = reads & one and reads & other
+                    if both and view.disposition.writes & other:
+                        self._judge(event, view, one, other)
+
+    def _judge(self, event: View, second: View, one: int, other: int) -> None:
+        """*second* writes *other* after *event*: had *one* taken effect by then, and *other* not?"""
+        steps = event.machine.steps[event.machine.window_start + 1 : event.index]
+        written = [step for step in steps if step.disposition.writes & one]
+        if not written or any(step.disposition.writes & other for step in steps) or event.pending & one:
+            return
+        message = f"{res.text(one)} is next's since step {written[-1].index}"
+        self.report(
+            event,
+            f"{message}, {res.text(other)} only from step {second.index}",
+            key=res.text(one | other),
+            related=(written[-1].index, second.index),
+        )
+
+
+def handler_reads(operand: str) -> int:
+    """What the handler of an event with this operand reads; 0 when nothing is known."""
+    mask = CLASSES.get(operand, 0)
+    for name in operand.split("+"):
+        mask |= res.lookup(name) or 0
+    return mask

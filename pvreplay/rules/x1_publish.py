@@ -1,0 +1,61 @@
+"""X1 publish: a page table is used before others can know
+
+What it does
+    Fires when an mm's page table has taken effect (write_cr3=MM) and this CPU's
+    bit is set in that mm's mask (set_mask:MM) only afterwards. What counts is
+    when the load takes effect: a queued one is not in effect before the flush.
+
+Why it is bad
+    Another CPU that changes the mm in between finds this CPU absent from the
+    mask, sends it no flush, and leaves it with stale translations.
+
+Example that fires
+    pvreplay check 'begin write_cr3=mmB set_mask:mmB end' --backend xen
+      fires at step 1
+
+Example that stays silent
+    pvreplay check 'begin set_mask:mmB write_cr3=mmB end' --backend xen
+    pvreplay check 'begin enter_cpu write_cr3=mmB set_mask:mmB leave_cpu end' --backend xen
+
+What it cannot see
+    Memory ordering between CPUs. A mask that is never set in the trace.
+
+Bugs it would have caught
+    CVE-2016-2069, 71b3c126e611 (v4.5-rc1). OpenBSD's 9f1181d59de3 (pm_cpus).
+    89d637a87209 (LDT pointer and size). The membarrier fix of 2024, where the CR3
+    write was the barrier.
+
+Sources
+    The commits named; Linux v2.6.21 include/asm-i386/mmu_context.h:20-61 sets the
+    bit first.
+"""
+
+from __future__ import annotations
+
+from pvreplay.machine import resources as res
+from pvreplay.machine.view import View
+from pvreplay.rules.base import Rule
+
+
+class Publish(Rule):
+    code = "X1"
+    name = "publish"
+    severity = "error"
+    summary = "a page table is used before others can know"
+    advice = "Set the CPU's bit in the mask before the page table is loaded."
+    ops = frozenset({"set_mask"})
+    needs = ("mask",)
+
+    def check(self, view: View) -> None:
+        machine = view.machine
+        label = view.disposition.token.operand
+        if machine.effective.get(res.CR3) != label or machine.pending & res.CR3:
+            return
+        for step in reversed(machine.steps[:-1]):
+            if step.name == "set_mask" and step.disposition.token.operand == label:
+                return
+            if step.name == "write_cr3":
+                if step.disposition.token.value == label:
+                    message = f"in effect before {label}'s mask is set at step {view.index}"
+                    self.report(step, message, key=label, related=(view.index,))
+                return
