@@ -22,7 +22,9 @@ class Side(NamedTuple):
     @property
     def label(self) -> str:
         """What tables call it."""
-        return os.path.basename(self.text) if os.path.sep in self.text else self.text
+        if os.path.isfile(self.text):
+            return os.path.basename(self.text)
+        return "@".join(os.path.basename(part) for part in self.text.split("@"))
 
 
 def parse_side(text: str) -> Side:

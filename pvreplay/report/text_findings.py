@@ -5,7 +5,7 @@ from __future__ import annotations
 from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
 from pvreplay.report.figures import count
-from pvreplay.report.page import Page
+from pvreplay.report.page import Page, width_of
 
 CONTEXT = 3
 """Steps shown before and after the one at fault, unless verbose."""
@@ -22,19 +22,39 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
     if report.not_checked:
         _not_checked(page, report.not_checked, verbose)
     names = [result.name for result in report.backends]
-    drawn = [found for found in ranked if verbose or found.severity != "perf"]
-    for found in drawn[: None if verbose else top]:
+    groups: dict[tuple[str, str], list[Violation]] = {}
+    listed = []
+    for found in ranked:
+        if verbose or found.severity != "perf":
+            groups.setdefault((found.rule, found.op), []).append(found)
+        else:
+            listed.append(found)
+    for group in list(groups.values())[: None if verbose else top]:
         page.blank()
-        violation_lines(page, found, names, verbose)
-    listed = ranked[len(drawn) :]
+        violation_lines(page, group[0], names, verbose)
+        for found in group[1:]:
+            _also(page, found, names)
     if listed:
         page.blank()
     for found in listed[:top]:
         _one_line(page, found, names)
-    hidden = max(0, len(drawn) - top) + max(0, len(listed) - top) if not verbose else 0
+    hidden = 0 if verbose else max(0, len(groups) - top) + max(0, len(listed) - top)
     if hidden or listed:
         more = f"{hidden} more; " if hidden else ""
         page.line((f"  {more}-v draws every one, pvreplay rule CODE explains it", "dim"))
+
+
+def _also(page: Page, found: Violation, priced: list[str]) -> None:
+    """The same rule at the same op, on other backends or in other company."""
+    first = f" (first: event {found.first.event:,})" if found.first else ""
+    page.flow(
+        ("also", "dim"),
+        where(found.backends, priced),
+        f" {count(found.count, 'time')}{first}:",
+        f" {found.message}",
+        indent=4,
+        first=2,
+    )
 
 
 def _one_line(page: Page, found: Violation, priced: list[str]) -> None:
@@ -99,8 +119,13 @@ def violation_lines(page: Page, violation: Violation, priced: list[str], verbose
         page.flow(f"{place}, {who}", indent=4, first=2)
     if violation.shape and verbose:
         page.flow(f"shape: {violation.shape}", indent=4, first=2)
-    for step in violation.drawn if verbose else near(violation.drawn):
-        step_line(page, step, violation.message)
+    steps = violation.drawn if verbose else near(violation.drawn)
+    columns = (
+        max((width_of(page.safe(step.op)) for step in steps), default=0),
+        max((width_of(page.safe(step.disposition)) for step in steps), default=0),
+    )
+    for step in steps:
+        step_line(page, step, violation.message, columns)
     if not any(step.mark for step in violation.drawn):
         page.flow(violation.message, indent=2)
     if violation.consequences:
@@ -123,14 +148,18 @@ def near(drawn: list[DrawnStep]) -> list[DrawnStep]:
     return [step for place, step in enumerate(drawn) if any(abs(place - m) <= CONTEXT for m in marked)]
 
 
-def step_line(page: Page, step: DrawnStep, message: str) -> None:
+def step_line(page: Page, step: DrawnStep, message: str, columns: tuple[int, int]) -> None:
     """``4  loadsegment gs    reads GDT.TLS   <-- still queued since step 3``."""
-    text = f"{step.index:>6}  {step.op:<18} {step.disposition:<10} {step.detail}".rstrip()
+    op, disposition = page.safe(step.op), page.safe(step.disposition)
+    gap = " " * (columns[0] - width_of(op)), " " * (columns[1] - width_of(disposition))
+    text = f"{step.index:>6}  {op}{gap[0]}  {disposition}{gap[1]}  {page.safe(step.detail)}".rstrip()
     if not step.mark:
         page.line(text)
         return
+    # "reads GDT.TLS" needs no "GDT.TLS still queued" after it.
+    message = message.removeprefix(step.detail.partition(" ")[2]).strip() if step.detail else message
     mark = f"<-- {message}"
-    if len(text) + 3 + len(mark) <= page.width:
+    if width_of(text) + 3 + width_of(page.safe(mark)) <= page.width:
         page.line(text, "   ", (mark, "mark"))
     else:
         page.line(text, "   ", ("<--", "mark"))
