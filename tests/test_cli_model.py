@@ -18,7 +18,7 @@ def test_every_rule_is_listed_with_its_name_and_severity() -> None:
     for code in TABLE:
         rule = get_rule(code)
         assert any(
-            line.startswith(f"{code} ") and rule.name in line and rule.severity in line
+            line.startswith(f"{rule.code} ") and rule.name in line and rule.severity in line
             for line in done.out.splitlines()
         )
 
