@@ -6,9 +6,16 @@ one kernel add.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from pvreplay.trace.model import Meta, Task
+
+if TYPE_CHECKING:
+    from pvreplay.kernels.model import Kernel
+
+Rule = bool | int | str
 
 
 class Row(msgspec.Struct):
@@ -51,8 +58,22 @@ class Histogram(msgspec.Struct):
     damage: str = ""
     engine: str = "shape"
     """shape, or step (every switch through the machine)."""
+    rules: dict[str, Rule] = {}
+    """What the replay asked of the kernel (:func:`replay_rules`); kernels that agree in it share histograms."""
 
     @property
     def duration_ns(self) -> int:
         """Time from the first to the last event."""
         return self.last_time_ns - self.first_time_ns
+
+
+def replay_rules(kernel: Kernel) -> dict[str, Rule]:
+    """All that a replay depends on in *kernel*: its FPU rules, and whether a switch parks lazy MMU mode."""
+    fpu = kernel.fpu
+    return {
+        "fpu": fpu.model,
+        "eager_above": fpu.eager_above,
+        "eager_needs_used_math": fpu.eager_needs_used_math,
+        "reset_on_exec": fpu.reset_on_exec,
+        "parks": kernel.parks,
+    }

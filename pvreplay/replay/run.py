@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pvreplay.errors import TraceError
 from pvreplay.replay.build import COMPILED, loop_module
-from pvreplay.replay.histogram import Histogram
+from pvreplay.replay.histogram import Histogram, replay_rules
 from pvreplay.trace.events import CPU_MAX
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _histogram(trace: Trace, kernel: Kernel, state: State, tasks: list[Task], ev
         last_time_ns=st[names.S_LATEST],
         doubts=doubts,
         damage=trace.damage,
+        rules=replay_rules(kernel),
     )
 
 
