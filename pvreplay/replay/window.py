@@ -151,7 +151,7 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
         differs |= res.GDT_TLS
     else:
         same |= res.GDT_TLS
-    if facts["ldt_differs"]:
+    if facts["mm_differs"] and facts["ldt_differs"]:
         differs |= res.LDT
     if facts["mm_differs"] or facts["lazy_tlb_reload"]:
         differs |= res.CR3
