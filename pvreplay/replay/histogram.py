@@ -59,7 +59,7 @@ class Histogram(msgspec.Struct):
     engine: str = "shape"
     """shape, or step (every switch through the machine)."""
     rules: dict[str, Rule] = {}
-    """What the replay asked of the kernel (:func:`replay_rules`); kernels that agree in it share histograms."""
+    """What the replay asked of the kernel (:func:`replay_rules`); kernels that agree share histograms."""
 
     @property
     def duration_ns(self) -> int:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay.errors import TraceError
+from pvreplay.machine.machine import Watch
 from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
 from pvreplay.machine.shape import GUARDS, UNIT_SEQ, UNIT_SWITCH
-from pvreplay.replay.histogram import Histogram, Row
+from pvreplay.replay.histogram import Histogram, Row, replay_rules
 from pvreplay.replay.price import report_of
 from pvreplay.replay.tally import Tally
 from pvreplay.replay.track import Occurrence, Tracker, shape_of
 from pvreplay.replay.window import run_window
-from pvreplay.rules import all_rules
+from pvreplay.rules import all_rules, watch_all
 from pvreplay.trace.events import CPU_MAX, unpack
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Steps:
             doubts=doubts,
             damage=trace.damage,
             engine="step",
+            rules=replay_rules(self.kernel),
         )
 
 
@@ -145,6 +147,7 @@ def step_trace(
     """
     contract = get_policy(policy) if isinstance(policy, str) else policy
     judged = all_rules() if rules is None else rules
+    watch = watch_all() if rules is None else Watch(rules)
     tallies = [Tally(backend) for backend in backends]
     steps = Steps(trace, kernel, progress=progress, window_ns=window_ns)
     rows = Rows()
@@ -160,7 +163,7 @@ def step_trace(
                 unit_type=done.unit_type,
                 items=done.items,
                 ops=trace.meta.ops,
-                rules=judged,
+                rules=watch,
                 policy=contract,
             )
             tally.add(outcome, 1, done.cpu, done.task, told, row)
