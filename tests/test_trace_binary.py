@@ -20,7 +20,8 @@ from pvreplay.trace.events import Kind
 from pvreplay.trace.memory import Event, ListTrace, pack_events, read_all
 from pvreplay.trace.model import Chunk, Meta, Origin, Task, Trace
 
-FULL = EVENTS_BLOCK_BYTES // 16
+FIRST = layout.FIRST_EVENTS_BLOCK_BYTES
+FULL = FIRST // 16
 
 
 def encoded(trace: Trace) -> bytes:
@@ -150,10 +151,14 @@ def test_tasks_born_later_stand_before_the_events_that_follow() -> None:
 
 
 def test_small_chunks_are_gathered_into_full_blocks() -> None:
-    events: list[Event] = [(n, 0, Kind.FPU) for n in range(2 * FULL + 1)]
+    """They double from 4 KiB to 256 KiB, so that a cut costs a short trace little."""
+    doubling = [FIRST << n for n in range(6)]
+    assert doubling[-1] * 2 == EVENTS_BLOCK_BYTES
+    total = sum(doubling) + 2 * EVENTS_BLOCK_BYTES + 16
+    events: list[Event] = [(n, 0, Kind.FPU) for n in range(total // 16)]
     raw = encoded(ListTrace(events, chunk_events=1000))
     sizes = [header.length for _, header in blocks_of(raw) if header.type == layout.EVENTS]
-    assert sizes == [EVENTS_BLOCK_BYTES, EVENTS_BLOCK_BYTES, 16]
+    assert sizes == [*doubling, EVENTS_BLOCK_BYTES, EVENTS_BLOCK_BYTES, 16]
     assert read_all(decoded(raw))[0] == [(*event, 0, 0) for event in events]
 
 
@@ -303,7 +308,7 @@ def test_every_flipped_bit_of_a_small_file_is_noticed() -> None:
 def test_after_a_damaged_events_block_reading_goes_on_with_a_loss(tmp_path: Path) -> None:
     raw = bytearray(encoded(two_blocks()))
     at = next(at for at, header in blocks_of(bytes(raw)) if header.type == layout.EVENTS)
-    raw[at + 5000] ^= 4
+    raw[at + 1000] ^= 4
     path = tmp_path / "bad.bin"
     path.write_bytes(raw)
     for back in (decoded(bytes(raw)), BinaryTrace.open(str(path))):
@@ -324,7 +329,7 @@ def test_after_a_damaged_header_the_next_block_is_found(tmp_path: Path) -> None:
         got = read_all(back)[0]
         assert got[0] == (0, 0, Kind.LOST, 0, 0)
         assert got[1:] == read_all(two_blocks())[0][FULL:]
-        assert f"{32 + EVENTS_BLOCK_BYTES} bytes skipped" in back.damage
+        assert f"{32 + FIRST} bytes skipped" in back.damage
 
 
 def test_bytes_dropped_in_the_middle_do_not_hide_the_rest(tmp_path: Path) -> None:

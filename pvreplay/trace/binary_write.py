@@ -33,8 +33,9 @@ class BinaryWriter:
             writer.write(chunk)
         writer.close(doubts)
 
-    Events are gathered into blocks of 256 KiB; every block is flushed as soon as
-    it is whole, and :meth:`flush` writes a part block now.  *meta* is written at
+    Events are gathered into blocks of 4 KiB, 8 KiB and so on up to 256 KiB, so
+    that a cut costs a short trace little and a long one no speed; every block is
+    flushed as soon as it is whole, and :meth:`flush` writes a part block now.  *meta* is written at
     the start and, if it has changed by then, again by :meth:`close`.  A file that
     was never closed has no end block, and readers say so.
     """
@@ -51,6 +52,7 @@ class BinaryWriter:
         self._tasks = 0
         self._events = 0
         self._buffer = bytearray(layout.EVENTS_BLOCK_BYTES)
+        self._limit = layout.FIRST_EVENTS_BLOCK_BYTES
         self._filled = 0
         self._ops: tuple[str, ...] = ()
         self._told: list[str] = []
@@ -75,10 +77,11 @@ class BinaryWriter:
         view = chunk.events.cast("B") if chunk.events.format != "B" else chunk.events
         if len(view) % layout.ALIGN:
             raise TraceError(f"a chunk of {len(view)} bytes of events", "An event is 16 bytes.")
-        at, end, full = 0, len(view), layout.EVENTS_BLOCK_BYTES
+        at, end = 0, len(view)
         while at < end:
+            full = self._limit
             if not self._filled and end - at >= full:
-                self._block(layout.EVENTS, view[at : at + full])
+                self._events_block(view[at : at + full])
                 at += full
                 continue
             take = min(full - self._filled, end - at)
@@ -93,7 +96,7 @@ class BinaryWriter:
         """Write the events gathered so far as a block of their own."""
         if self._filled:
             with memoryview(self._buffer) as view:
-                self._block(layout.EVENTS, view[: self._filled])
+                self._events_block(view[: self._filled])
             self._filled = 0
 
     def close(self, doubts: Mapping[str, int] | None = None, damage: str = "") -> None:
@@ -154,6 +157,11 @@ class BinaryWriter:
             if problem:
                 raise TraceError(f"a trace cannot hold {problem}", "Define tasks before they are named.")
         self._block(layout.START, b"".join(layout.START_ENTRY.pack(cpu, task) for cpu, task in on))
+
+    def _events_block(self, payload: memoryview) -> None:
+        self._block(layout.EVENTS, payload)
+        if len(payload) == self._limit:
+            self._limit = min(2 * self._limit, layout.EVENTS_BLOCK_BYTES)
 
     def _block(self, type_: int, payload: bytes | memoryview) -> None:
         self._put(layout.pack_header(type_, 0, self._number, self._tasks, payload))

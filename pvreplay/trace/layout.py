@@ -25,6 +25,8 @@ _HEADER_SUMMED: Final = 28
 ALIGN: Final = 16
 EVENTS_BLOCK_BYTES: Final = 256 << 10
 """Payload of a full block of events: stays in L2 between the checksum and the replay loop."""
+FIRST_EVENTS_BLOCK_BYTES: Final = 4 << 10
+"""Payload of a trace's first block of events; the next are twice as large, up to the full size."""
 PAYLOAD_MAX: Final = 16 << 20
 """Largest payload a reader has to accept."""
 
