@@ -48,9 +48,7 @@ def loads(data: bytes, path: str) -> Baseline:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         hint = "Restore it from version control, or remove it and write a new one with --update."
         if b"<<<<<<<" in data:
-            hint = (
-                "It holds a merge conflict: take either side, then run the gate with --update."
-            )
+            hint = "It holds a merge conflict: take either side, then run the gate with --update."
         raise BaselineError(f"{path}: {error}", hint) from None
     found = msgspec.convert(document, _Head, strict=False).schema if document.keys() & {"schema"} else ""
     if found != SCHEMA:

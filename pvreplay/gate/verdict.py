@@ -19,9 +19,12 @@ Status = Literal["pass", "improved", "fail", "not-comparable"]
 """Of one check.  *improved* passes, and a command locks it in."""
 Outcome = Literal["pass", "fail", "not-comparable", "damaged", "updated"]
 """Of a trace and of the whole gate; exit codes 0, 1, 4, 3, 0."""
-Standing = Literal["new", "more", "known", "fewer", "gone"]
-"""Of a broken rule against the baseline; *new* and *more* fail when it is security or error."""
-Cause = Literal["op", "step", "shape", "task", "outside"]
+Standing = Literal["new", "more", "known", "fewer", "gone", "unknown"]
+"""Of a broken rule against the baseline; *new* and *more* fail when it is security or error.
+
+*unknown*: the baseline is not comparable.  Without any baseline every broken rule is *new*.
+"""
+Cause = Literal["op", "rule", "step", "shape", "outside", "task"]
 
 METRICS = ("hypercalls", "hypercalls_per_switch", "entries", "traps", "rom_calls")
 SEVERITIES: tuple[Severity, ...] = ("security", "error", "perf")
@@ -49,6 +52,8 @@ class Contribution(msgspec.Struct, kw_only=True):
 class Check(msgspec.Struct, kw_only=True):
     """One metric of one backend on one trace against its limit.
 
+    *metric* is one of :data:`METRICS` or :data:`VIOLATION_METRICS`; when another trace than the
+    baseline's was accepted, all of them are rates (``entries_per_switch``).
     *baseline* is None when there is nothing to compare with; *limit* is the
     highest value that passes, None when that cannot be said.  *rule* says where
     the limit comes from (``baseline``, ``baseline +2%``,
