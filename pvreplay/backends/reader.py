@@ -23,7 +23,7 @@ and the backend's notes say so.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from pvreplay.backends.schema import BackendFile, Setting, read, refusal
@@ -58,6 +58,7 @@ class KernelLike(Protocol):
 
 Row = Setting | QueueSpec | ModeRow | OpRow
 R = TypeVar("R", Setting, QueueSpec, ModeRow, OpRow)
+N = TypeVar("N", str, Event)
 
 
 def builtin_backends() -> list[str]:
@@ -200,13 +201,13 @@ def _resolve(
         return _pick(path, rows, version, kernel.arch)
 
     rows: dict[str, OpRow] = {}
-    for name in sorted({row.name for layer in layers for row in layer.op}):
-        op = pick([[row for row in layer.op if row.name == name] for layer in layers])
+    for name, choice in _by_name(layers, lambda layer: ((row.name, row) for row in layer.op)).items():
+        op = pick(choice)
         if op is not None:
             rows[name] = op
     modes: dict[Event, ModeRow] = {}
-    for event in sorted({row.event for layer in layers for row in layer.mode}):
-        mode = pick([[row for row in layer.mode if row.event == event] for layer in layers])
+    for event, kinds in _by_name(layers, lambda layer: ((row.event, row) for row in layer.mode)).items():
+        mode = pick(kinds)
         if mode is not None:
             modes[event] = mode
     queue = pick([layer.queue for layer in layers]) or QueueSpec(kind="none")
@@ -250,6 +251,17 @@ def _resolve(
         sources=tuple(source for layer in layers for source in layer.sources),
         path=path,
     )
+
+
+def _by_name(
+    layers: list[BackendFile], rows_of: Callable[[BackendFile], Iterable[tuple[N, R]]]
+) -> dict[N, list[list[R]]]:
+    """The rows of each name, layer by layer; names in the order of the alphabet."""
+    found: dict[N, list[list[R]]] = {}
+    for number, layer in enumerate(layers):
+        for name, row in rows_of(layer):
+            found.setdefault(name, [[] for _ in layers])[number].append(row)
+    return dict(sorted(found.items()))
 
 
 def _clamp(

@@ -209,12 +209,25 @@ class Token(NamedTuple):
     writes: int
 
 
+_parsed: dict[str, Token] = {}
+_PARSED_MAX: Final = 4096
+
+
 def parse(text: str) -> Token:
     """The op that *text* names.
 
     Raises :class:`ConfigError` for an unknown op or operand; the message names
     what is allowed.
     """
+    token = _parsed.get(text)
+    if token is None:
+        token = _parse(text)
+        if len(_parsed) < _PARSED_MAX:  # tokens may come from a trace
+            _parsed[text] = token
+    return token
+
+
+def _parse(text: str) -> Token:
     rest, _, via = text.partition("@")
     rest, _, value = rest.partition("=")
     name, _, operand = rest.partition(":")
