@@ -109,6 +109,15 @@ class Page:
                 fresh, gap = False, 1
         self.line(*line)
 
+    def tail(self, span: Span, indent: int = 0) -> None:
+        """*span* unbroken, two spaces after the last line if it fits there, else on a line of its own."""
+        text = self._escape(span[0])
+        used = sum(width_of(part) for part, _ in self.lines[-1]) if self.lines else self.width
+        if used + 2 + width_of(text) <= self.width:
+            self.lines[-1] += [("  ", ""), (text, span[1])]
+        else:
+            self.line(" " * indent, span)
+
     def table(
         self,
         head: Sequence[str],

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import msgspec
+
 from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
 from pvreplay.report.figures import count
@@ -36,12 +40,24 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
             _also(page, found, names)
     if listed:
         page.blank()
+    listed = _joined(listed)
     for found in listed[:top]:
         _one_line(page, found, names)
     hidden = 0 if verbose else max(0, len(groups) - top) + max(0, len(listed) - top)
     if hidden or listed:
         more = f"{hidden} more; " if hidden else ""
         page.line((f"  {more}-v draws every one, pvreplay rule CODE explains it", "dim"))
+
+
+def _joined(listed: list[Violation]) -> list[Violation]:
+    """Findings that a line each would spell the same, as one: in a switch and in #NM, say."""
+    joined: dict[tuple[str, ...], Violation] = {}
+    for found in listed:
+        key = (found.rule, found.op, found.message, *found.backends)
+        seen = joined.get(key)
+        count = found.count + (seen.count if seen is not None else 0)
+        joined[key] = msgspec.structs.replace(seen or found, count=count)
+    return order.violations(joined.values())
 
 
 def _also(page: Page, found: Violation, priced: list[str]) -> None:
@@ -119,33 +135,49 @@ def violation_lines(page: Page, violation: Violation, priced: list[str], verbose
         page.flow(f"{place}, {who}", indent=4, first=2)
     if violation.shape and verbose:
         page.flow(f"shape: {violation.shape}", indent=4, first=2)
-    steps = violation.drawn if verbose else near(violation.drawn)
+    steps = violation.drawn if verbose else near(violation.drawn, violation.message)
     columns = (
         max((width_of(page.safe(step.op)) for step in steps), default=0),
         max((width_of(page.safe(step.disposition)) for step in steps), default=0),
     )
+    last = steps[0].index if steps else 0
     for step in steps:
+        if step.index > last + 1:
+            page.line(("     ...", "dim"))
+        last = step.index
         step_line(page, step, violation.message, columns)
     if not any(step.mark for step in violation.drawn):
         page.flow(violation.message, indent=2)
     if violation.consequences:
         page.flow(("followed by", "dim"), (", ".join(violation.consequences), "dim"), indent=4, first=2)
-    page.flow(violation.advice, (f" pvreplay rule {violation.rule}", "name"), indent=2)
+    page.flow(violation.advice, indent=2)
+    page.tail((f"pvreplay rule {violation.rule}", "name"), indent=2)
 
 
 def where(backends: list[str], priced: list[str]) -> str:
-    """The backends a violation fires on, without the baselines of those named."""
+    """The backends a violation fires on, without baselines unless it fires on nothing else."""
     if len(priced) > 1 and set(backends) >= set(priced):
         return "every backend"
-    return ", ".join(order.without_baselines(backends))
+    plain = [name for name in backends if not name.endswith(order.FORMS)]
+    return ", ".join(plain or backends)
 
 
-def near(drawn: list[DrawnStep]) -> list[DrawnStep]:
-    """The steps around the marked ones."""
+def near(drawn: list[DrawnStep], message: str) -> list[DrawnStep]:
+    """The steps around the marked one, the step *message* names, and where the mode was entered."""
     marked = [place for place, step in enumerate(drawn) if step.mark]
     if not marked:
         return drawn[: 2 * CONTEXT + 1]
-    return [step for place, step in enumerate(drawn) if any(abs(place - m) <= CONTEXT for m in marked)]
+    words = message.replace(",", " ").split()
+    named = {word for before, word in pairwise(words) if before == "step"}
+    entered = [place for place, step in enumerate(drawn[: marked[0]]) if step.detail.startswith("mode lazy")]
+    wanted = {
+        place
+        for place, step in enumerate(drawn)
+        if any(abs(place - m) <= CONTEXT for m in marked) or str(step.index) in named
+    }
+    wanted.update(entered[-1:])
+    # A gap of one step is no longer than the dots that would stand for it.
+    return [step for place, step in enumerate(drawn) if place in wanted or {place - 1, place + 1} <= wanted]
 
 
 def step_line(page: Page, step: DrawnStep, message: str, columns: tuple[int, int]) -> None:
