@@ -7,6 +7,21 @@ harmless, so the common case costs one test.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+_MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
+_ENTITIES: Final = {char: f"&#{ord(char)};" for char in "\\`*_{}[]<>()#+-.!|~&@:$^=\"'"}
+_PROSE: Final = {
+    ord(char): None for char in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/()+-='"
+}
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
+_SARIF: Final = {"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"}
+
+
+def _translate(text: str, table: Mapping[str, str]) -> str:
+    return "".join(table.get(char, char) for char in text)
+
 
 def _spell(char: str) -> str:
     code = ord(char)
@@ -33,6 +48,77 @@ def ascii_only(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if " " <= char <= "~" else _spell(char) for char in text)
+
+
+def xml(text: str) -> str:
+    """*text* inside an XML element or a quoted attribute: one line, only characters XML 1.0 allows.
+
+    >>> xml('<a> ]]> & "b"')
+    '&lt;a&gt; ]]&gt; &amp; &quot;b&quot;'
+    """
+    return _translate(terminal(text), _MARKUP)
+
+
+def html(text: str) -> str:
+    """*text* inside an HTML element or a quoted attribute: one line, no markup of its own."""
+    return _translate(terminal(text), _MARKUP)
+
+
+def markdown(text: str) -> str:
+    """*text* as Markdown: plain words stay prose, anything that could mean more becomes code.
+
+    Beside markup that is what GitHub and GitLab make links of (mentions, issue
+    numbers, web addresses), which would notify people: in code they leave it alone.
+
+    >>> markdown("GDT.TLS still queued since step 3"), markdown("ping @all")
+    ('GDT.TLS still queued since step 3', '`ping @all`')
+    """
+    shown = terminal(text)
+    plain = shown.translate(_PROSE) == "" and not shown.startswith((" ", "-", "+", "=", "("))
+    if plain and "  " not in shown and "www." not in shown and "://" not in shown:
+        return shown
+    return markdown_code(text)
+
+
+def markdown_code(text: str) -> str:
+    """*text* as inline code, in a table cell too, whatever it holds."""
+    shown = terminal(text)
+    if shown and shown.strip() == shown and "`" not in shown and "|" not in shown:
+        return f"`{shown}`"
+    return f"<code>{_translate(shown, _ENTITIES)}</code>"
+
+
+def github(text: str) -> str:
+    """*text* as the message of a GitHub workflow command: one line."""
+    return terminal(text).replace("%", "%25")
+
+
+def github_property(text: str) -> str:
+    """*text* as a property (``file``, ``title``) of a GitHub workflow command."""
+    return github(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def ktap(text: str) -> str:
+    """*text* in a KTAP line: one line without ``#``, which starts a directive."""
+    return terminal(text).replace("#", "\\x23")
+
+
+def csv_cell(text: str) -> str:
+    """*text* as a CSV cell that no spreadsheet takes for a formula.
+
+    An apostrophe goes before what begins like one, blanks before it or not.
+    """
+    shown = terminal(text)
+    start = shown.lstrip(" '")
+    return f"'{shown}" if len(start) > 1 and start[0] in _FORMULA else shown
+
+
+def sarif(text: str) -> str:
+    """*text* in a plain-text SARIF message: no placeholder and no link of its own.
+
+    SARIF 2.1.0, 3.11.5 (braces are doubled) and 3.11.6 (brackets take a backslash).
+    """
+    return _translate(terminal(text), _SARIF)
 
 
 def unicode_text(text: str) -> str:

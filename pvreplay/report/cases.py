@@ -1,0 +1,77 @@
+"""A run as test cases: every rule on every backend, broken, kept or not checked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pvreplay.replay.result import Report, Violation
+from pvreplay.report import order
+from pvreplay.report.page import Page
+from pvreplay.report.text_findings import violation_lines
+
+WIDTH = 120
+"""Columns of what is drawn for a log or a browser."""
+
+
+class Case(NamedTuple):
+    """One rule on one backend; *found* is empty when it is kept, *skipped* says why it was not checked."""
+
+    rule: str
+    name: str
+    summary: str
+    found: list[Violation]
+    skipped: str
+
+    @property
+    def title(self) -> str:
+        """``H1 raw-queued``."""
+        return f"{self.rule} {self.name}"
+
+
+def cases(report: Report) -> dict[str, list[Case]]:
+    """Backend -> its cases, in the order of the rules' table.
+
+    A rule that only a saved report knows comes after those known here.
+    """
+    from pvreplay.rules import all_rules
+
+    known = {rule.code: (rule.name, rule.summary) for rule in all_rules()}
+    ranked = order.violations(report.violations)
+    for violation in ranked:
+        known.setdefault(violation.rule, (violation.name, ""))
+    return {
+        result.name: [
+            Case(
+                code,
+                name,
+                summary,
+                [one for one in ranked if one.rule == code and result.name in one.backends],
+                report.not_checked.get(code, ""),
+            )
+            for code, (name, summary) in known.items()
+        ]
+        for result in report.backends
+    }
+
+
+def drawing(violation: Violation, priced: list[str]) -> list[str]:
+    """*violation* drawn in full, as lines of plain text that a terminal may show."""
+    page = Page(WIDTH)
+    violation_lines(page, violation, priced, 1)
+    return page.text().splitlines()
+
+
+def headline(violation: Violation) -> str:
+    """``loadsegment:gs: GDT.TLS still queued since step 3``, unescaped."""
+    return f"{violation.op}: {violation.message}"
+
+
+def total(violations: list[Violation]) -> str:
+    """What a whole run found, in words: ``2 violations, 1 performance finding``."""
+    words = {"security": "security violation", "error": "violation", "perf": "performance finding"}
+    counts = [
+        (sum(found.severity == severity for found in violations), words[severity])
+        for severity in order.SEVERITIES
+    ]
+    told = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n]
+    return ", ".join(told) or "no rule broken"
