@@ -39,11 +39,10 @@ TWINS = 7  # samples another event of the same tracepoint has recorded too
 MAX_TIME = 8
 LAST_ROUND = 9  # the latest time when the last FINISHED_ROUND was met
 LIMIT = 10  # ... and the one before: everything up to it is complete
-STATE_INTS = 11
+STATE_INTS = 12  # the last is of no use but to keep the loads ahead from being dropped
 
 CPU_LIMIT = 8192
-
-_LOST_SAMPLES_BPF = 1 << 15
+AHEAD = cython.declare(cython.Py_ssize_t, 1024)
 
 
 @cython.cfunc
@@ -51,7 +50,9 @@ _LOST_SAMPLES_BPF = 1 << 15
 @cython.nogil
 @cython.exceptval(check=False)
 def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return cython.cast(cython.ulonglong, data[at]) | cython.cast(cython.ulonglong, data[at + 1]) << 8
+    if cython.compiled:
+        return cython.cast(cython.p_ushort, cython.address(data[at]))[0]
+    return data[at] | data[at + 1] << 8
 
 
 @cython.cfunc
@@ -59,12 +60,9 @@ def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.u
 @cython.nogil
 @cython.exceptval(check=False)
 def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return (
-        cython.cast(cython.ulonglong, data[at])
-        | cython.cast(cython.ulonglong, data[at + 1]) << 8
-        | cython.cast(cython.ulonglong, data[at + 2]) << 16
-        | cython.cast(cython.ulonglong, data[at + 3]) << 24
-    )
+    if cython.compiled:
+        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
 
 
 @cython.cfunc
@@ -72,16 +70,9 @@ def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.u
 @cython.nogil
 @cython.exceptval(check=False)
 def _load64(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return (
-        cython.cast(cython.ulonglong, data[at])
-        | cython.cast(cython.ulonglong, data[at + 1]) << 8
-        | cython.cast(cython.ulonglong, data[at + 2]) << 16
-        | cython.cast(cython.ulonglong, data[at + 3]) << 24
-        | cython.cast(cython.ulonglong, data[at + 4]) << 32
-        | cython.cast(cython.ulonglong, data[at + 5]) << 40
-        | cython.cast(cython.ulonglong, data[at + 6]) << 48
-        | cython.cast(cython.ulonglong, data[at + 7]) << 56
-    )
+    if cython.compiled:
+        return cython.cast(cython.p_ulonglong, cython.address(data[at]))[0]
+    return _load32(data, at) | _load32(data, at + 4) << 32
 
 
 @cython.cfunc
@@ -202,7 +193,8 @@ def scan(
 ) -> cython.Py_ssize_t:
     """Find the wanted records of [state[POS], end); returns the end of what is in *words*.
 
-    *layouts*: LAYOUT_INTS numbers an event.  *id_at*: offset of a sample's id from the start of
+    *layouts*: LAYOUT_INTS numbers an event, the first 0 for one that is not wanted, 255 for one whose
+    payload has to be looked at, else its program.  *id_at*: offset of a sample's id from the start of
     the record, *tail_id*: of another record's from its end; 0 for none (one event).  *ids*: (id,
     event + 1) in an open hash table, a power of two long.  *slots*: 65536 program numbers by
     tracepoint ID.  *sideband*: 256 by record type: 0 not wanted, 255 the caller's business, else a
@@ -214,6 +206,9 @@ def scan(
     n: cython.Py_ssize_t = first
     mask: cython.ulonglong = cython.cast(cython.ulonglong, ids.shape[0] // 2) - 1
     status: cython.ulonglong = 0
+    samples: cython.longlong = 0
+    near: cython.Py_ssize_t = end - AHEAD - 64
+    touched: cython.ulonglong = 0
     most: cython.ulonglong = state[8]
     word: cython.ulonglong
     type: cython.ulonglong
@@ -232,6 +227,10 @@ def scan(
             if end - pos < 8:
                 break
             word = _load64(data, pos)
+            if pos < near:
+                # Memory is slower than this loop: have what comes soon on its way.
+                touched += data[pos + AHEAD]
+                touched += data[pos + AHEAD + 64]
             type = word & _M32
             size = cython.cast(cython.Py_ssize_t, word >> 48)
             if type != 9:
@@ -302,8 +301,8 @@ def scan(
             if size > end - pos:
                 break
             stop = pos + size
-            types[9] += 1
-            event = 0
+            samples += 1
+            lay = 0
             if id_at:
                 event = -1
                 if size >= id_at + 8:
@@ -312,9 +311,9 @@ def scan(
                     state[3] += 1
                     pos = stop
                     continue
-            lay = cython.cast(cython.Py_ssize_t, event) * 16
+                lay = cython.cast(cython.Py_ssize_t, event) * 16
             if layouts[lay] == 0:
-                # Not a tracepoint: a cycles or clock sample says nothing about the switch path.
+                # Not one of our tracepoints.
                 pos = stop
                 continue
             if size < layouts[lay + 1]:
@@ -334,10 +333,13 @@ def scan(
                 state[2] += 1
                 pos = stop
                 continue
-            slot = slots[cython.cast(cython.Py_ssize_t, _load16(data, raw))]
-            if slot == 0:
-                pos = stop
-                continue
+            slot = cython.cast(cython.ulonglong, layouts[lay])
+            if slot >= 255:
+                # Events without ids of their own share a layout; the payload tells them apart.
+                slot = slots[cython.cast(cython.Py_ssize_t, _load16(data, raw))]
+                if slot == 0:
+                    pos = stop
+                    continue
             cpu = 0
             time = 0
             tid = _M32
@@ -376,6 +378,8 @@ def scan(
         state[0] = cython.cast(cython.ulonglong, pos)
         state[1] = status
         state[8] = most
+        state[11] += touched & 1
+        types[9] += samples
     return n
 
 

@@ -35,12 +35,9 @@ STATE_INTS = 7
 @cython.nogil
 @cython.exceptval(check=False)
 def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return (
-        cython.cast(cython.ulonglong, data[at])
-        | cython.cast(cython.ulonglong, data[at + 1]) << 8
-        | cython.cast(cython.ulonglong, data[at + 2]) << 16
-        | cython.cast(cython.ulonglong, data[at + 3]) << 24
-    )
+    if cython.compiled:
+        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
 
 
 @cython.boundscheck(False)

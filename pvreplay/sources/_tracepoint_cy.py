@@ -50,7 +50,9 @@ _C_BASENAME = cython.declare(cython.int, 5)
 @cython.nogil
 @cython.exceptval(check=False)
 def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return cython.cast(cython.ulonglong, data[at]) | cython.cast(cython.ulonglong, data[at + 1]) << 8
+    if cython.compiled:
+        return cython.cast(cython.p_ushort, cython.address(data[at]))[0]
+    return data[at] | data[at + 1] << 8
 
 
 @cython.cfunc
@@ -58,12 +60,9 @@ def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.u
 @cython.nogil
 @cython.exceptval(check=False)
 def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return (
-        cython.cast(cython.ulonglong, data[at])
-        | cython.cast(cython.ulonglong, data[at + 1]) << 8
-        | cython.cast(cython.ulonglong, data[at + 2]) << 16
-        | cython.cast(cython.ulonglong, data[at + 3]) << 24
-    )
+    if cython.compiled:
+        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
 
 
 @cython.cfunc
@@ -71,16 +70,9 @@ def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.u
 @cython.nogil
 @cython.exceptval(check=False)
 def _load64(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    return (
-        cython.cast(cython.ulonglong, data[at])
-        | cython.cast(cython.ulonglong, data[at + 1]) << 8
-        | cython.cast(cython.ulonglong, data[at + 2]) << 16
-        | cython.cast(cython.ulonglong, data[at + 3]) << 24
-        | cython.cast(cython.ulonglong, data[at + 4]) << 32
-        | cython.cast(cython.ulonglong, data[at + 5]) << 40
-        | cython.cast(cython.ulonglong, data[at + 6]) << 48
-        | cython.cast(cython.ulonglong, data[at + 7]) << 56
-    )
+    if cython.compiled:
+        return cython.cast(cython.p_ulonglong, cython.address(data[at]))[0]
+    return _load32(data, at) | _load32(data, at + 4) << 32
 
 
 @cython.cfunc

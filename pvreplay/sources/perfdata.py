@@ -179,7 +179,7 @@ class PerfData:
 
     def _guess(self, window: _Window) -> None:
         """Without the formats (they stand at the file's end), recognise sched_switch by its content."""
-        found = guess_switch(window.data[window.pos : window.end], self._events, self._new_layouts())
+        found = guess_switch(window.data[window.pos : window.end], self._events)
         how = "its format texts are missing"
         if found is None:
             self.damage = f"{self.damage or how}; no event could be recognised without its format"
@@ -215,6 +215,7 @@ class PerfData:
         perf = f"perf {told['version']}" if told.get("version") else "perf"
         self.origin = f"{perf} on {system}" if system else perf
         self._side[:] = self._sideband()
+        self._layouts = None
 
     def _sideband(self) -> bytes:
         """What to do with each type of record that is not a sample."""
@@ -251,7 +252,7 @@ class PerfData:
         return self._side_programs[key]
 
     def _new_layouts(self) -> Layouts:
-        self._layouts = Layouts(self._events)
+        self._layouts = Layouts(self._events, self._programs.slots)
         return self._layouts
 
     # --- reading ---------------------------------------------------------------------------------

@@ -36,11 +36,12 @@ def _candidate(long_size: int) -> dict[str, Field]:
     return {name: Field(name, offset, size, True, array) for name, offset, size, array in fields}
 
 
-def guess_switch(data: memoryview, events: list[Event], layouts: Layouts) -> Format | None:
+def guess_switch(data: memoryview, events: list[Event]) -> Format | None:
     """The format of the event whose records are switches beyond doubt; None when none are.
 
-    *data* holds the records, *layouts* those of *events*.
+    *data* holds the records of *events*.
     """
+    layouts = Layouts(events)
     for number in sorted({event.config for event in events if event.is_tracepoint}):
         if number > 0xFFFF:
             continue

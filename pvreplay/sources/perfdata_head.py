@@ -21,6 +21,7 @@ PIPE_HEADER: Final = 16
 FILE_HEADER: Final = 104
 
 TYPE_TRACEPOINT: Final = 2
+BY_PAYLOAD: Final = 255
 MAX_EVENTS: Final = 4096
 MAX_IDS: Final = 1 << 20
 ATTR_LEAST: Final = 64
@@ -112,11 +113,14 @@ class Event:
             return 0
         return self.tail_size() - _offset(0, TAIL, self.sample_type, bit)
 
-    def layout(self, twin: int) -> list[int]:
-        """The numbers ``_perfdata_cy.scan`` reads samples by; *twin* is a bit, 0 for a lone event."""
+    def layout(self, program: int, twin: int) -> list[int]:
+        """The numbers ``_perfdata_cy.scan`` reads samples by.
+
+        *program* is what to do with them (0 nothing, BY_PAYLOAD); *twin* is a bit, 0 for a lone event.
+        """
         fixed = 8 + 8 * sum(1 for part in BEFORE_RAW if self.sample_type & part)
         row = [0] * engine.LAYOUT_INTS
-        row[0] = int(self.is_tracepoint)
+        row[0] = program if self.is_tracepoint else 0
         row[1] = fixed
         row[2] = self.sample_offset(TID)
         row[3] = self.sample_offset(TIME)
@@ -144,10 +148,11 @@ def _offset(at: int, parts: tuple[int, ...], sample_type: int, bit: int) -> int:
 class Layouts:
     """All events of a file, in the arrays the compiled scanner takes.
 
+    *slots* are the programs by tracepoint; without it every tracepoint's payload is looked at.
     *id_at* and *tail_id* are 0 where one layout does for all samples.
     """
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], slots: bytearray | None = None) -> None:
         groups: dict[int, list[int]] = {}
         for number, event in enumerate(events):
             if event.is_tracepoint:
@@ -161,7 +166,8 @@ class Layouts:
         # A signed array: bit 63 would not fit, and nobody names one tracepoint 63 times.
         self.rows = array("q")
         for number, event in enumerate(events):
-            self.rows.extend(event.layout(min(twins.get(number, 0), 1 << 62)))
+            program = BY_PAYLOAD if slots is None else slots[event.config] if event.config < len(slots) else 0
+            self.rows.extend(event.layout(program, min(twins.get(number, 0), 1 << 62)))
         self.twins = array("Q", bytes(32 * engine.CPU_LIMIT if twins else 32))
         self.id_at = self.tail_id = 0
         if len(events) > 1:
@@ -173,7 +179,7 @@ class Layouts:
             if not self.id_at:
                 # Recordings from before ids were sampled: the tracepoints share one layout.
                 self.rows = self.rows[:0]
-                self.rows.extend(first.layout(0))
+                self.rows.extend(first.layout(BY_PAYLOAD, 0))
         total = sum(len(event.ids) for event in events)
         size = 1 << max(4, (2 * total).bit_length())
         self.ids = array("Q", bytes(16 * size))
