@@ -36,6 +36,8 @@ PARKED: Final = 512
 IN_IRQ: Final = 1024
 """An interrupt or NMI was being handled."""
 
+_NOTHING: Final[dict[int, int]] = {}
+
 
 class View:
     """One step: the op, what the backend did with it, and the state around it.
@@ -47,7 +49,6 @@ class View:
     """
 
     __slots__ = (
-        "cost",
         "dead",
         "disposition",
         "entered",
@@ -82,24 +83,16 @@ class View:
         self.disposition = disposition
         self.place = place
         self.repeat = repeat
-        self.mode = machine.mode
+        self.mode = self.mode_after = machine.mode
         self.entered = machine.entered
         self.in_window = machine.in_window
         self.irq = machine.irq_depth
         self.how = "plain"
-        self.raw = self.waw = self.dead = 0
-        self.flags = 0
+        self.raw = self.waw = self.dead = self.flags = 0
         self.hypercalls = self.entries = self.traps = self.rom_calls = 0
         self.flush = ""
-        self.flushed = 0
-        self.since: dict[int, int] = {}
-
-    def finish(self, machine: Machine) -> None:
-        """Take over what holds after the step."""
-        self.mode_after = machine.mode
-        self.queue = machine.queue.length
-        self.pending = machine.pending
-        self.cost = (machine.hypercalls, machine.entries, machine.traps, machine.rom_calls)
+        self.flushed = self.queue = self.pending = 0
+        self.since = _NOTHING
 
     @property
     def op(self) -> str:

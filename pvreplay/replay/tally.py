@@ -71,6 +71,7 @@ class Tally:
         """
         self.add_unit(outcome, count, shape_key, row)
         self.add_place(outcome, count, cpu, task)
+        outcome.forget()
 
     def add_place(self, outcome: Outcome, count: int, cpu: int, task: int) -> None:
         """Charge *count* occurrences of *outcome* to their CPU and task, and to nothing else."""

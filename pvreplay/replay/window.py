@@ -74,7 +74,7 @@ class Outcome:
         "verdicts",
     )
 
-    def __init__(self, unit_type: int, machine: Machine) -> None:
+    def __init__(self, unit_type: int, machine: Machine, keep: bool = False) -> None:
         self.unit_type = unit_type
         self.totals = (machine.hypercalls, machine.entries, machine.traps, machine.rom_calls)
         self.switches = machine.switches
@@ -84,10 +84,14 @@ class Outcome:
         self.undeferrable = machine.undeferrable
         self.verdicts: list[Verdict] = verdicts(machine) if machine.found else []
         self.machine: Machine | None = machine
+        if not (self.verdicts or keep):
+            self.forget()
 
     def forget(self) -> None:
         """Let go of the steps; drawings must have been made."""
-        self.machine = None
+        if self.machine is not None:
+            self.machine.forget()
+            self.machine = None
 
     def drawn(self, verdict: Verdict) -> list[DrawnStep]:
         """The steps around a verdict's finding, the one at fault marked."""
@@ -112,11 +116,13 @@ def run_window(
     ops: Sequence[str] = (),
     rules: Watch | None = None,
     policy: Policy = POLICIES[DEFAULT_POLICY],
+    keep: bool = False,
 ) -> Outcome:
     """Step one unit.
 
     *facts* are the guards of a switch (empty for the other units); *items* a
     sequence's, *ops* the op table its OP items index.  *rules* default to all.
+    *keep* keeps the machine with its steps although no rule was broken.
     """
     machine = Machine(backend, policy=policy, rules=watch_all() if rules is None else rules)
     if unit_type == UNIT_SWITCH:
@@ -131,7 +137,7 @@ def run_window(
         assert unit_type == UNIT_SEQ, unit_type
         _sequence(machine, kernel, items, ops)
     machine.finish()
-    return Outcome(unit_type, machine)
+    return Outcome(unit_type, machine, keep)
 
 
 def _switch(machine: Machine, kernel: Kernel, facts: Mapping[str, int]) -> None:

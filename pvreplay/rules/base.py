@@ -67,7 +67,8 @@ class Rule:
     """Base of all rules: subclasses set the class attributes and override ``check``.
 
     *flags* (of :mod:`pvreplay.machine.view`) and *ops* (names) say which steps
-    the rule wants to see.  *advice* is what to do about it, in one sentence.
+    the rule wants to see; *judges_end* that it has an ``at_end``.  *advice* is
+    what to do about it, in one sentence.
     """
 
     code: str = ""
@@ -78,6 +79,7 @@ class Rule:
     flags: int = 0
     ops: frozenset[str] = frozenset()
     needs: tuple[Needs, ...] = ()
+    judges_end: bool = False
 
     def check(self, view: View) -> None:
         """Look at one step the rule asked for."""

@@ -56,6 +56,7 @@ class Unpaired(Rule):
     summary = "a leave without its enter, or an enter without its leave"
     advice = "Pair every enter with one leave of the same mode on every way out."
     ops = frozenset(LEAVES)
+    judges_end = True
 
     def check(self, view: View) -> None:
         mode = LEAVES[view.name]

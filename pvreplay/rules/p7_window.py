@@ -65,7 +65,7 @@ class Window(Rule):
 
     def check(self, view: View) -> None:
         machine = view.machine
-        if not view.in_window or view.name in EVENTS:
+        if not machine.interrupted or not view.in_window or view.name in EVENTS:
             return
         for event in machine.steps[machine.window_start + 1 : -1]:
             if event.name not in EVENTS:
