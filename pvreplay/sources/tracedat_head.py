@@ -92,6 +92,7 @@ class TraceDat:
         self.text_at = -1
         self.compression = "none"
         self._wanted = wanted
+        self._zstd: zstd.Blocks | None = None
         self._options_seen = 0
         cursor = Cursor(self.data)
         try:
@@ -384,7 +385,9 @@ class TraceDat:
         if plain > MAX_SECTION:
             raise TraceError(f"{where}: a chunk of {plain} bytes", "The file is damaged.")
         if self.compression == "zstd":
-            data = zstd.unpack_block(packed, plain, where)
+            if self._zstd is None:
+                self._zstd = zstd.Blocks(self.path)
+            data = self._zstd.unpack(packed, plain, where)
         elif self.compression == "zlib":
             try:
                 data = zlib.decompressobj().decompress(packed, plain)

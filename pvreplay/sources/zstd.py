@@ -71,25 +71,28 @@ def _step(stream: Stream, data: bytes, where: str) -> bytes:
         raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
 
 
-def unpack_block(data: bytes, size: int, where: str) -> bytes:
-    """One whole frame that unpacks to *size* bytes at most.
+class Blocks:
+    """Unpacks whole frames of a known size; the decompressor is made once.
 
-    Raises TraceError for a damaged frame, UsageError when no library is there.
+    Raises UsageError naming what to install when no library is there.
     """
-    native = _native()
-    try:
-        if native is not None:
-            plain: bytes = native.ZstdDecompressor().decompress(data, size)
-            return plain
-        library = import_module("zstandard")
-        promised = library.frame_content_size(data)
-        if promised > size:
-            raise TraceError(f"{where}: a zstd frame of {promised} bytes, {size} were promised")
-        return bytes(library.ZstdDecompressor(max_window_size=1 << 27).decompress(data, max_output_size=size))
-    except TraceError:
-        raise
-    except ImportError:
-        open_stream(where)  # says what to install
-        raise
-    except Exception as error:  # each library has its own class for damaged input
-        raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
+
+    def __init__(self, where: str) -> None:
+        self._native = _native()
+        self._library: Any = None
+        if self._native is None:
+            open_stream(where)  # says what to install
+            self._library = import_module("zstandard")
+            self._decompressor = self._library.ZstdDecompressor(max_window_size=1 << 27)
+
+    def unpack(self, data: bytes, size: int, where: str) -> bytes:
+        """The frame *data*, of at most *size* bytes.  Raises TraceError when it is damaged."""
+        try:
+            if self._library is None:
+                return bytes(self._native.ZstdDecompressor().decompress(data, size))
+            promised = self._library.frame_content_size(data)
+            if promised <= size:
+                return bytes(self._decompressor.decompress(data, max_output_size=size))
+        except Exception as error:  # each library has its own class for damaged input
+            raise TraceError(f"{where}: zstd: {error}", "The compressed data is damaged or cut.") from None
+        raise TraceError(f"{where}: a zstd frame of {promised} bytes, {size} were promised")
