@@ -104,7 +104,7 @@ def report_of(
         baseline = priced.get(f"{result.name}-unbatched")
         if baseline is not None:
             result.unbatched_hypercalls = baseline.hypercalls
-    labels = {number: _label(task) for number, task in hist.tasks.items()}
+    labels = {number: task_label(task) for number, task in hist.tasks.items()}
     labels[0] = "idle"
     meta = hist.meta
     notes = [f"{kernel.name}: {note}" for note in kernel.uncertain]
@@ -135,7 +135,7 @@ def report_of(
     )
 
 
-def _label(task: Task) -> str:
+def task_label(task: Task) -> str:
     """A task as reports name it; hostile until a renderer has escaped it."""
     name = task.comm or f"task {task.id}"
     return f"{name}-{task.pid}" if task.pid >= 0 else name

@@ -61,9 +61,9 @@ def replay(
                 raise TraceError(f"more than {MAX_EVENTS} events")
             state.par[P_OPS] = len(trace.meta.ops)
             if status := state.run(loop, chunk.events, events):
-                raise _bad_event(state, status, chunk.events)
+                raise bad_event(state, status, chunk.events)
         except TraceError as error:
-            where = _where(trace, chunk, state.at, events)
+            where = where_is(trace, chunk, state.at, events)
             raise TraceError(f"{path}: {where}: {error.message}", error.hint) from None
         tasks += chunk.tasks
         events += count
@@ -107,13 +107,13 @@ def _histogram(trace: Trace, kernel: Kernel, state: State, tasks: list[Task], ev
     )
 
 
-def _where(trace: Trace, chunk: Chunk, index: int, before: int) -> str:
+def where_is(trace: Trace, chunk: Chunk, index: int, before: int) -> str:
     """The place of event *index* of *chunk*: the source's words for it, or its number in the trace."""
     tell = getattr(trace, "where", None)
     return str(tell(chunk, index)) if tell is not None else f"event {before + index}"
 
 
-def _bad_event(state: State, status: int, events: memoryview) -> TraceError:
+def bad_event(state: State, status: int, events: memoryview) -> TraceError:
     """What is wrong with the event the loop stopped at."""
     from pvreplay.replay import state as names
     from pvreplay.trace.events import MM_MAX, Kind, unpack
