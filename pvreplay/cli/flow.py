@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pvreplay.errors import TraceError
 from pvreplay.replay.result import Report
+
+if TYPE_CHECKING:
+    from pvreplay.trace.model import Trace
 
 
 def make_report(
@@ -19,8 +23,11 @@ def make_report(
     assume: Mapping[str, str] | None = None,
     policy: str | None = None,
     engine: str = "shape",
+    wrap: Callable[[Trace], Trace] | None = None,
 ) -> Report:
     """Replay the trace at *path* (``-`` is stdin) and price it.
+
+    *wrap* is handed the opened trace and gives the one to replay.
 
     The kernel and the backends (all built-in ones by default) are read first,
     so that a wrong name is told before a long replay.  Raises the errors of
@@ -40,6 +47,8 @@ def make_report(
             backends.append(load_backend(f"{spec}-unbatched", kernel))
     contract = get_policy(policy or DEFAULT_POLICY)
     trace = open_trace(path, assume=assume or {})
+    if wrap is not None:
+        trace = wrap(trace)
     gc.freeze()  # what was imported stays: no collection need look at it
     gc.enable()
     bar = progress()

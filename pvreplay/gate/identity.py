@@ -21,26 +21,16 @@ class Identified:
     op table; not where the trace came from, and not how it is cut into chunks.
     """
 
+    meta: Meta
+    doubts: dict[str, int]
+    damage: str
+    """These three are always the trace's own, as is ``where`` of the sources that have it."""
+
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._events = xxhash.xxh3_128()
         self._tasks = xxhash.xxh3_128()
         self._starts = xxhash.xxh3_128()
-
-    @property
-    def meta(self) -> Meta:
-        """That of the trace."""
-        return self._trace.meta
-
-    @property
-    def doubts(self) -> dict[str, int]:
-        """Those of the trace."""
-        return self._trace.doubts
-
-    @property
-    def damage(self) -> str:
-        """That of the trace."""
-        return self._trace.damage
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks of the trace, unchanged."""
@@ -53,7 +43,7 @@ class Identified:
             yield chunk
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._trace, name)  # what only some sources have, as ``where``
+        return getattr(self._trace, name)
 
     def digest(self) -> str:
         """``xxh3:`` and 32 hex digits; complete once the chunks have been read."""

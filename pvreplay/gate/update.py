@@ -8,7 +8,9 @@ import msgspec
 
 from pvreplay.gate.baseline import Baseline
 from pvreplay.gate.entry import Entry
+from pvreplay.gate.judge import Terms
 from pvreplay.gate.match import Measured
+from pvreplay.gate.verdict import Verdict
 
 _IDENTITY = ("digest", "model", "rules", "kernel_base", "settings", "path")
 """What must be the same for backends measured before to stay beside those measured now."""
@@ -50,3 +52,23 @@ def _with_others(old: Entry, new: Entry) -> tuple[Entry, list[str]]:
         return new, sorted(others)
     kept = {name: old.backend[name] for name in others}
     return msgspec.structs.replace(new, backend={**kept, **new.backend}), []
+
+
+def accept(verdict: Verdict, terms: Terms, notes: Sequence[str]) -> None:
+    """Make *verdict*, found against the old baseline, that of a gate that has just written a new one.
+
+    Checks keep the values they had, so that a reader sees what was accepted; nothing fails any
+    more, and a budget that is exceeded nevertheless is a note.
+    """
+    verdict.notes = list(notes)
+    for check in verdict.checks:
+        if check.status == "fail" and not terms.budgets.of(check.backend, check.metric).relative:
+            verdict.notes.append(f"{check.trace}, {check.backend}, still over a budget: {check.reason}")
+        check.status = "pass"
+    for finding in verdict.findings:
+        finding.fails = False
+    for trace in verdict.traces:
+        trace.outcome = "updated"
+        trace.notes += [f"before: {reason}" for reason in trace.reasons]
+        trace.reasons = []
+    verdict.outcome, verdict.exit_code, verdict.baseline = "updated", 0, terms.baseline_path

@@ -1,0 +1,404 @@
+"""``pvreplay gate``: held against a baseline, and said in the words CI reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from pvreplay.cli import options
+from pvreplay.errors import BaselineError, TraceError, UsageError
+
+if TYPE_CHECKING:
+    from pvreplay.gate.baseline import Baseline
+    from pvreplay.gate.budget import Budget
+    from pvreplay.gate.config import GateConfig
+    from pvreplay.gate.entry import Entry
+    from pvreplay.gate.judge import Terms
+    from pvreplay.gate.match import Measured
+    from pvreplay.gate.verdict import Verdict
+
+FORMATS = {
+    "text": "gate_text",
+    "json": "gate_json",
+}
+"""Name -> module of pvreplay.report with ``render_gate``."""
+
+_ALLOW = {
+    "allow_lost": "lost",
+    "allow_model_change": "model_change",
+    "allow_trace_change": "trace_change",
+    "allow_kernel_change": "kernel_change",
+}
+
+
+def _increase(ctx: click.Context, param: click.Parameter, value: str | None) -> Budget | None:
+    from pvreplay.gate.budget import parse_increase
+
+    if value is None:
+        return None
+    try:
+        return parse_increase(value, f"--max-increase {value}")
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}: expected a percentage like 2% or a number", ctx, param
+        ) from None
+
+
+@click.command()
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
+@click.option(
+    "--baseline", metavar="FILE", help="What to compare with. Default: pvreplay-baseline.toml here."
+)
+@click.option("--update", is_flag=True, help="Make what is measured now the baseline.")
+@click.option(
+    "--max-increase",
+    metavar="N|N%",
+    callback=_increase,
+    help="How much a metric may rise above the baseline. Default: not at all.",
+)
+@click.option("--config", metavar="FILE", help="Budgets. Default: [tool.pvreplay.gate] in pyproject.toml.")
+@click.option("--explain", is_flag=True, help="Say which ops, shapes and tasks made a metric change.")
+@click.option("--allow-lost", is_flag=True, help="Accept lost events: counts are lower bounds.")
+@click.option("--allow-model-change", is_flag=True, help="Compare although pvreplay's model changed.")
+@click.option("--allow-trace-change", is_flag=True, help="Compare per switch with another trace.")
+@click.option("--allow-kernel-change", is_flag=True, help="Compare with the trace on another kernel.")
+@click.option("--lenient", is_flag=True, help="Accept a damaged trace: judge what it holds.")
+@options.model_options
+@options.backend_option
+@options.output_options(*FORMATS)
+def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
+    """Fail when hypercalls rise above a baseline or a rule breaks.
+
+    Replays each TRACE and compares hypercalls, entries, traps, ROM calls and
+    broken rules of every backend with a baseline file, which --update writes.
+    Counts are exact, so nothing may rise, unless --max-increase or a budget in
+    a TOML file says how much. Kernel, backends and settings that are not given
+    are those of the baseline; a kernel file of your own that extends the
+    baseline's kernel is judged as a change of it.
+
+    \b
+    Exit codes
+      0  nothing got worse
+      1  a metric is over its limit, or a rule is broken that was not
+      2  wrong usage or configuration, missing file
+      3  a trace is damaged or holds no switch
+      4  not comparable: no baseline, lost events, another trace or model
+
+    \b
+    Examples
+      pvreplay gate trace.bin --update
+      pvreplay gate trace.bin
+      pvreplay gate trace.bin --kernel my.toml --explain
+      pvreplay gate *.bin --backend xen --max-increase 2%
+    """
+    from pvreplay.cli.gate_files import beside, find_config, read_baseline, write_baseline
+
+    ctx = click.get_current_context()
+    chosen = _chosen(ctx)
+    config = find_config(given["config"])
+    path = given["baseline"] or (beside(config.path, config.baseline) if config.baseline else _default())
+    paths = list(dict.fromkeys(traces))
+    options.check_output(output, [*paths, path])
+    baseline = read_baseline(path)
+    runs = _measure(list(_jobs(paths, baseline, path, config, chosen)), baseline, path, given["engine"])
+    terms = _terms(runs, baseline, path, config, given)
+    verdict = _verdict(ctx, runs, terms, config)
+    if given["update"]:
+        from pvreplay.gate.update import accept, updated
+
+        _refuse_update(runs, terms, path)
+        new, notes = updated(baseline, runs)
+        write_baseline(new, path)
+        accept(verdict, terms, notes)
+    _render(verdict, output, given)
+    for run in runs:
+        if run.report.damage:
+            message = f"{run.path}: {run.report.damage}"
+            if not given["lenient"]:
+                raise TraceError(message, "The verdict covers what could be read; --lenient accepts that.")
+            click.echo(f"pvreplay: {_plain(message)}", err=True)
+    return verdict.exit_code
+
+
+def _default() -> str:
+    from pvreplay.gate.baseline import DEFAULT_NAME
+
+    return DEFAULT_NAME
+
+
+def _plain(message: str) -> str:
+    from pvreplay.report.escape import terminal
+
+    return terminal(message)
+
+
+# --- what to replay ----------------------------------------------------------------------------
+
+
+class Job(NamedTuple):
+    """One trace on one kernel, with everything said by the user, the settings file or the baseline."""
+
+    path: str
+    kernel: str
+    backends: tuple[str, ...]
+    iopl: str | None
+    policy: str | None
+    assume: Mapping[str, str]
+
+
+def _chosen(ctx: click.Context) -> dict[str, Any]:
+    """The options that were given, not their defaults."""
+    from click.core import ParameterSource
+
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _jobs(
+    paths: Sequence[str],
+    baseline: Baseline | None,
+    baseline_path: str,
+    config: GateConfig,
+    chosen: Mapping[str, Any],
+) -> Iterator[Job]:
+    from pvreplay.cli.gate_files import beside
+    from pvreplay.gate.match import guess
+
+    for path in paths:
+        names = guess(path, baseline)
+        if not names and baseline is not None and len(baseline.trace) == len(paths) == 1:
+            names = list(baseline.trace)
+        entries = baseline.trace[names[0]] if baseline is not None and names else {}
+        kernel = chosen.get("kernel") or (beside(config.path, config.kernel) if config.kernel else None)
+        if kernel is not None:
+            yield _job(path, kernel, _entry_of(kernel, entries), baseline_path, config, chosen)
+        elif entries:
+            if path == "-" and len(entries) > 1:
+                raise UsageError(
+                    f"-: standard input can be read once, and the baseline has it on {len(entries)} kernels",
+                    f"Say --kernel: {', '.join(sorted(entries))}.",
+                )
+            for name, entry in sorted(entries.items()):
+                spec = beside(baseline_path, entry.kernel_file) if entry.kernel_file else name
+                yield _job(path, spec, entry, baseline_path, config, chosen)
+        else:
+            yield _job(path, options.DEFAULT_KERNEL, None, baseline_path, config, chosen)
+
+
+def _entry_of(kernel: str, entries: Mapping[str, Entry]) -> Entry | None:
+    """The entry whose backends and settings a run on *kernel* takes over."""
+    from pvreplay.cli.gate_files import lineage
+    from pvreplay.kernels.reader import load_kernel
+
+    names = [one.name for one in lineage(load_kernel(kernel))] if entries else []
+    return next((entries[name] for name in [*names, *entries] if name in entries), None)
+
+
+def _job(
+    path: str,
+    kernel: str,
+    entry: Entry | None,
+    baseline_path: str,
+    config: GateConfig,
+    chosen: Mapping[str, Any],
+) -> Job:
+    from pvreplay.backends.reader import builtin_backends
+    from pvreplay.cli.gate_files import beside
+    from pvreplay.report.order import without_baselines
+
+    settings = entry.settings if entry is not None else {}
+    backends = chosen.get("backend") or tuple(beside(config.path, spec) for spec in config.backends)
+    if not backends and entry is not None:
+        backends = tuple(
+            beside(baseline_path, backend.file) if backend.file else name
+            for name, backend in entry.backend.items()
+        )
+    assumed = {
+        key.removeprefix("assume."): value for key, value in settings.items() if key.startswith("assume.")
+    }
+    return Job(
+        path,
+        kernel,
+        tuple(dict.fromkeys(backends)) or tuple(without_baselines(builtin_backends())),
+        chosen.get("iopl", settings.get("iopl")),
+        chosen.get("policy", settings.get("policy")),
+        chosen.get("assume", assumed),
+    )
+
+
+def _measure(
+    jobs: Sequence[Job], baseline: Baseline | None, baseline_path: str, engine: str
+) -> list[Measured]:
+    from pvreplay.backends.reader import load_backend
+    from pvreplay.cli.flow import make_report
+    from pvreplay.cli.gate_files import lineage, ruler
+    from pvreplay.gate.entry import measure
+    from pvreplay.gate.identity import Identified
+    from pvreplay.gate.match import Measured, names_for
+    from pvreplay.kernels.reader import load_kernel
+    from pvreplay.machine.policy import DEFAULT_POLICY
+    from pvreplay.trace.model import Trace
+
+    runs = []
+    for job in jobs:
+        kernel = load_kernel(job.kernel, iopl=job.iopl)
+        kernels = lineage(kernel)
+        backends = [(spec, load_backend(spec, kernel)) for spec in job.backends]
+        identified: list[Identified] = []
+
+        def identify(trace: Trace, seen: list[Identified] = identified) -> Trace:
+            seen.append(Identified(trace))
+            return seen[0]
+
+        report = make_report(
+            job.path,
+            kernel_spec=job.kernel,
+            backend_specs=job.backends,
+            iopl=job.iopl,
+            assume=job.assume,
+            policy=job.policy,
+            engine=engine,
+            wrap=identify,
+        )
+        settings = {f"assume.{key}": value for key, value in job.assume.items()}
+        settings |= {"iopl": job.iopl} if job.iopl else {}
+        settings |= {"policy": job.policy} if job.policy and job.policy != DEFAULT_POLICY else {}
+        runs.append(
+            Measured(
+                name="",
+                path=job.path,
+                kernel=kernel.name,
+                kernel_path=kernel.path,
+                lineage=tuple(one.name for one in kernels),
+                report=report,
+                entry=measure(
+                    report,
+                    kernel,
+                    ruler(kernels, backends, baseline_path),
+                    digest=identified[0].digest(),
+                    settings=settings,
+                ),
+            )
+        )
+    digests = {run.path: run.entry.digest for run in runs}
+    names = dict(zip(digests, names_for(list(digests.items()), baseline), strict=True))
+    for run in runs:
+        run.name = names[run.path]
+    return runs
+
+
+# --- what to make of it ------------------------------------------------------------------------
+
+
+def _terms(
+    runs: Sequence[Measured],
+    baseline: Baseline | None,
+    path: str,
+    config: GateConfig,
+    given: Mapping[str, Any],
+) -> Terms:
+    from pvreplay.backends.reader import builtin_backends
+    from pvreplay.gate.budget import NO_INCREASE
+    from pvreplay.gate.config import check_names
+    from pvreplay.gate.judge import Terms
+
+    check_names(
+        config, (*builtin_backends(), *dict.fromkeys(name for run in runs for name in run.entry.backend))
+    )
+    allowed = {kind for option, kind in _ALLOW.items() if given[option] or option in config.allow}
+    general = given["max_increase"] or config.max_increase or NO_INCREASE
+    return Terms(
+        baseline=baseline,
+        baseline_path=path,
+        budgets=config.budgets._replace(general=general),
+        allow=frozenset(allowed),
+        lenient=given["lenient"],
+        explain=given["explain"],
+    )
+
+
+def _verdict(ctx: click.Context, runs: Sequence[Measured], terms: Terms, config: GateConfig) -> Verdict:
+    from pvreplay import __version__
+    from pvreplay.gate.judge import judge, verdict_of
+    from pvreplay.gate.match import lost
+    from pvreplay.gate.model import MODEL
+
+    needed = ["--update"]
+    if any(lost(run) for run in runs):
+        needed.append("--allow-lost")
+    if any(run.report.damage for run in runs):
+        needed.append("--lenient")
+    return verdict_of(
+        judge(runs, terms),
+        terms,
+        config=config.path if config.budgets.table or config.max_increase else "",
+        update_command=_command(ctx, needed),
+        explain_command=_command(ctx, ["--explain"]),
+        version=__version__,
+        model=MODEL,
+    )
+
+
+def _command(ctx: click.Context, extra: Sequence[str]) -> str:
+    """This command with *extra* flags, and without what only shapes its output, for a shell."""
+    import shlex
+
+    words = ["pvreplay", "gate", *ctx.params["traces"]]
+    skipped = {"update", "explain", "form", "output", "ascii_only", "top", "verbose", "max_increase"}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if not isinstance(parameter, click.Option) or name in skipped or name not in _chosen(ctx):
+            continue
+        option, value = parameter.opts[-1], ctx.params[name]
+        if parameter.is_flag:
+            words += [option] if value and option not in extra else []
+        elif isinstance(value, dict):
+            words += [word for key, one in value.items() for word in (option, f"{key}={one}")]
+        else:
+            words += [
+                word for one in ([value] if isinstance(value, str) else value) for word in (option, one)
+            ]
+    return shlex.join([*words, *extra])
+
+
+def _refuse_update(runs: Sequence[Measured], terms: Terms, path: str) -> None:
+    """A baseline is not made of a trace that is known to lack events, unless that was accepted."""
+    from pvreplay.gate.match import lost
+
+    for run in runs:
+        if run.report.damage and not terms.lenient:
+            raise TraceError(
+                f"{run.path}: {run.report.damage}", f"{path} was not written; --lenient accepts the trace."
+            )
+        for difference in lost(run):
+            if difference.kind not in terms.allow:
+                raise BaselineError(
+                    f"{run.path}: {difference.text}", f"{path} was not written; --allow-lost accepts them."
+                )
+
+
+def _render(verdict: Verdict, output: str | None, given: Mapping[str, Any]) -> None:
+    from importlib import import_module
+
+    form = given["form"]
+    renderer = import_module(f"pvreplay.report.{FORMATS[form]}")
+    if form != "text":
+        options.emit(renderer.render_gate(verdict), output)
+        return
+    style = options.TextStyle(output, given["ascii_only"])
+    options.emit(
+        renderer.render_gate(
+            verdict,
+            width=style.width,
+            color=style.color,
+            ascii=style.ascii,
+            top=given["top"],
+            verbose=given["verbose"],
+        ),
+        output,
+    )
