@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from pvreplay.replay.result import Report, Violation
 from pvreplay.report import order
 from pvreplay.report.page import Page
@@ -59,6 +61,12 @@ def drawing(violation: Violation, priced: list[str]) -> list[str]:
     page = Page(WIDTH)
     violation_lines(page, violation, priced, 1)
     return page.text().splitlines()
+
+
+def steps(violation: Violation) -> list[str]:
+    """As :func:`drawing`, without the line that names rule, backends and count."""
+    nameless = msgspec.structs.replace(violation, backends=[])
+    return drawing(nameless, [])[1:]
 
 
 def headline(violation: Violation) -> str:

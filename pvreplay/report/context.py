@@ -23,13 +23,15 @@ class Context(NamedTuple):
     """How a report is shown to a CI system.
 
     *strict* and *lenient* are the options of the same name: performance findings fail
-    too, a damaged trace does not.  Paths are told relative to *base* (the root of the
+    too, a damaged trace does not.  *summary* says that a job summary is written beside
+    it, which holds everything.  Paths are told relative to *base* (the root of the
     repository), as seen from *cwd*; both are absolute or empty.  *places* is
     (trace path, event number) -> place, *lines* (file, name of a step) -> its line.
     """
 
     strict: bool = False
     lenient: bool = False
+    summary: bool = False
     base: str = ""
     cwd: str = ""
     places: Mapping[tuple[str, int], Place] = {}

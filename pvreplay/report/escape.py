@@ -98,6 +98,11 @@ def github_property(text: str) -> str:
     return github(text).replace(":", "%3A").replace(",", "%2C")
 
 
+def github_log(text: str) -> str:
+    """*text* in the log of a GitHub job, where ``::`` at a line's start and ``##[`` anywhere are commands."""
+    return terminal(text).replace("##[", "#\\x23[").replace("::", ":\\x3a")
+
+
 def ktap(text: str) -> str:
     """*text* in a KTAP line: one line without ``#``, which starts a directive."""
     return terminal(text).replace("#", "\\x23")

@@ -1,0 +1,110 @@
+"""GitLab's code quality report: a JSON array of findings; docs/outputs.md.
+
+The fields GitLab reads of the Code Climate format; a finding without one of them is dropped,
+as is the second of two with the same fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from pvreplay.replay.result import Report, Severity, Violation
+from pvreplay.report import escape, order
+from pvreplay.report.cases import headline
+from pvreplay.report.context import PLAIN, Context
+from pvreplay.report.figures import count
+from pvreplay.report.fingerprint import Fingerprints
+from pvreplay.report.text_findings import where
+
+Importance = Literal["info", "minor", "major", "critical", "blocker"]
+SEVERITY: Final[Mapping[Severity, Importance]] = {
+    "security": "blocker",
+    "error": "critical",
+    "perf": "minor",
+}
+
+
+class Lines(msgspec.Struct):
+    """Where a finding begins, from 1."""
+
+    begin: int
+
+
+class Location(msgspec.Struct):
+    """The file, relative to the repository."""
+
+    path: str
+    lines: Lines
+
+
+class Finding(msgspec.Struct):
+    """One finding."""
+
+    description: str
+    check_name: str
+    fingerprint: str
+    severity: Importance
+    location: Location
+
+
+def document(findings: Iterable[Finding]) -> str:
+    """The whole file."""
+    encoded = msgspec.json.format(msgspec.json.encode(list(findings)))
+    return escape.json_bytes(encoded).decode() + "\n"
+
+
+def render(report: Report, context: Context = PLAIN) -> str:
+    """*report* as a code quality report."""
+    prints = Fingerprints()
+    priced = [result.name for result in report.backends]
+    file = context.file(report.path)
+    found = []
+    if report.damage:
+        importance: Importance = "minor" if context.lenient else "blocker"
+        found.append(plain(prints, "damaged trace", report.damage, importance, file))
+    if report.lost_events:
+        lost = f"{count(report.lost_events, 'event')} lost: the counts are lower bounds"
+        found.append(plain(prints, "lost events", lost, "info", file))
+    for violation in order.violations(report.violations):
+        line = context.place(report.path, violation.first).line
+        found.append(broken(prints, violation, priced, file, line, report.kernel, context))
+    return document(found)
+
+
+def plain(
+    prints: Fingerprints, name: str, words: str, importance: Importance, file: str, line: int = 1
+) -> Finding:
+    """A finding that is no broken rule; *name* and *file* identify it."""
+    return Finding(
+        description=escape.terminal(words),
+        check_name=escape.terminal(name),
+        fingerprint=prints.next(file, name),
+        severity=importance,
+        location=Location(escape.terminal(file), Lines(line)),
+    )
+
+
+def broken(
+    prints: Fingerprints,
+    violation: Violation,
+    priced: list[str],
+    file: str,
+    line: int,
+    kernel: str,
+    context: Context,
+) -> Finding:
+    """A broken rule; a performance finding that fails (--strict) is a major one."""
+    importance = SEVERITY[violation.severity]
+    if violation.severity == "perf" and context.strict:
+        importance = "major"
+    told = f"{where(violation.backends, priced)}, {count(violation.count, 'time')}"
+    return Finding(
+        description=escape.terminal(f"{headline(violation)} ({told}, kernel {kernel}). {violation.advice}"),
+        check_name=escape.terminal(f"{violation.rule} {violation.name}"),
+        fingerprint=prints.of(violation, file, kernel),
+        severity=importance,
+        location=Location(escape.terminal(file), Lines(line)),
+    )
