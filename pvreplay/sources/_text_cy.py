@@ -85,6 +85,15 @@ def _is_word(byte: cython.int) -> cython.bint:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def _is_flag(byte: cython.int) -> cython.bint:
+    """Letters, digits and . * # + as in d..2. and dNh4."""
+    return (_is_word(byte) and byte != 95) or byte == 46 or byte == 42 or byte == 35 or byte == 43
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def _comm(
     data: cython.uchar[::1],
     at: cython.Py_ssize_t,
@@ -232,7 +241,7 @@ def _line(
         q = p
         while _is_digit(data[q]) or 97 <= data[q] <= 102:
             q += 1
-        if q - p >= 6 and data[q] == 32:
+        if q - p >= 6 and data[q] == 32 and not (data[q + 1] == 91 and _is_digit(data[q + 2])):
             return _next_line(data, q, end)
         return -1
 
@@ -293,9 +302,9 @@ def _line(
     # --- flags
     if not perf and not _is_digit(data[p]):
         q = p
-        while data[p] > 32 and data[p] != 58:
+        while _is_flag(data[p]):
             p += 1
-        if p - q < 3 or p - q > 8 or data[p] != 32:
+        if p - q < 3 or p - q > 8 or data[p] != 32 or data[q] == 43:
             return -1
         while data[p] == 32:
             p += 1

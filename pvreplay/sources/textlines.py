@@ -70,11 +70,12 @@ class LineParser:
         if line.endswith(b"\\n\\"):
             line = line[:-3]  # a line of a JavaScript string in old Android pages
         if self.pending:
-            joined, self.pending = self.pending + b"\n" + line, b""
-            found = self._parse(joined)
-            if found is not None:
-                return found
-            self.bad_lines += 1
+            if self.prefix(line) is None and self.pending.count(b"\n") < COMM_MAX:
+                joined = self.pending + b"\n" + line
+                found = self._parse(joined)
+                self.pending = joined if found is None else b""
+                return found or []
+            self.finish()
         found = self._parse(line)
         if found is None:
             self.pending = line  # a name with a newline in it goes on in the next line

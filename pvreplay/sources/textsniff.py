@@ -31,7 +31,7 @@ _REFUSED: Final = (
         "Record with `echo 1 > /sys/kernel/tracing/options/context-info`.",
     ),
     (
-        re.compile(rb"^\s*time\s+cpu\s+task name.*\n?.*(?:wait time|\[tid/pid\])", re.M),
+        re.compile(rb"^\s*time\s+cpu\s+task name\s+wait time", re.M),
         "the output of `perf sched timehist`, which leaves the previous task's state out",
         "Give perf.data itself, or `perf script` of it.",
     ),
@@ -41,7 +41,7 @@ _REFUSED: Final = (
         "Give perf.data itself, or `perf script` of it.",
     ),
     (
-        re.compile(rb"^ (?:[ *][A-Z.][0-9A-Z ] )+ *\d+\.\d+ secs", re.M),
+        re.compile(rb"^ +(?:\*?[A-Z.-][0-9A-Z]? +)+\d+\.\d+ secs", re.M),
         "the output of `perf sched map`, which names no pids after their first switch",
         "Give perf.data itself, or `perf script` of it.",
     ),

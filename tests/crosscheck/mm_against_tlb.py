@@ -60,13 +60,15 @@ def judge(path: str) -> tuple[int, int, int, int, int]:
     assert isinstance(trace, RecoveredTrace)
     tap = Tap(trace.source)
     trace.source = tap  # type: ignore[assignment]
-    mm_of, sure, current, active = {0: 0}, {0}, {}, {}
+    mm_of, sure, guessed, current, active = {0: 0}, {0}, set(), {}, {}
     expected: dict[int, list[bool | None]] = {}
     for chunk in trace.chunks():
         for task in chunk.tasks:
             mm_of[task.id] = task.mm
             if trace.evidence(task.id) not in Births.ASSUMED:
                 sure.add(task.mm)
+            elif trace.evidence(task.id) == "fork":
+                guessed.add(task.mm)  # may be its parent's
         for i in range(0, len(chunk.events), 2):
             _, cpu, kind, arg, _ = unpack(chunk.events[i], chunk.events[i + 1])
             if kind == Kind.EXEC:
@@ -77,7 +79,10 @@ def judge(path: str) -> tuple[int, int, int, int, int]:
             elif kind in (Kind.SWITCH, Kind.ON):
                 mm, loaded = mm_of[arg], active.get(cpu)
                 if kind == Kind.SWITCH:
-                    known = mm == 0 or (loaded is not None and (mm == loaded or mm in sure or loaded in sure))
+                    known = mm == 0 or (
+                        loaded is not None
+                        and (mm == loaded or ((mm in sure or loaded in sure) and not {mm, loaded} & guessed))
+                    )
                     expected.setdefault(cpu, []).append((mm not in (0, loaded)) if known else None)
                 current[cpu] = arg
                 if mm:
