@@ -171,7 +171,7 @@ def _jobs(
 
     for path in paths:
         names = guess(path, baseline)
-        if not names and baseline is not None and len(baseline.trace) == len(paths) == 1:
+        if path == "-" and baseline is not None and len(baseline.trace) == len(paths) == 1:
             names = list(baseline.trace)
         entries = baseline.trace[names[0]] if baseline is not None and names else {}
         kernel = chosen.get("kernel") or (beside(config.path, config.kernel) if config.kernel else None)
@@ -214,10 +214,10 @@ def _job(
     settings = entry.settings if entry is not None else {}
     backends = chosen.get("backend") or tuple(beside(config.path, spec) for spec in config.backends)
     if not backends and entry is not None:
-        backends = tuple(
-            beside(baseline_path, backend.file) if backend.file else name
-            for name, backend in entry.backend.items()
-        )
+        known = builtin_backends()
+        order = sorted(entry.backend, key=lambda name: known.index(name) if name in known else len(known))
+        files = {name: entry.backend[name].file for name in order}
+        backends = tuple(beside(baseline_path, file) if file else name for name, file in files.items())
     assumed = {
         key.removeprefix("assume."): value for key, value in settings.items() if key.startswith("assume.")
     }
@@ -349,12 +349,16 @@ def _command(ctx: click.Context, extra: Sequence[str]) -> str:
     import shlex
 
     words = ["pvreplay", "gate", *ctx.params["traces"]]
-    skipped = {"update", "explain", "form", "output", "ascii_only", "top", "verbose", "max_increase"}
+    skipped = {"update", "explain", "form", "output", "ascii_only", "top", "verbose"}
+    if "--update" in extra:
+        skipped |= {"max_increase", "allow_model_change", "allow_trace_change", "allow_kernel_change"}
     for parameter in ctx.command.params:
         name = parameter.name or ""
         if not isinstance(parameter, click.Option) or name in skipped or name not in _chosen(ctx):
             continue
         option, value = parameter.opts[-1], ctx.params[name]
+        if name == "max_increase":
+            value = value.where.split()[-1]
         if parameter.is_flag:
             words += [option] if value and option not in extra else []
         elif isinstance(value, dict):

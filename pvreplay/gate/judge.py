@@ -239,6 +239,9 @@ class Comparison:
             return ""
         if then is None:
             return f"the baseline has no backend {backend}"
+        base_now, base_then = (one.kernel_base.partition(" ")[0] for one in (self.run.entry, self.entry))
+        if base_now != base_then:
+            return ""  # its rows are those of another kernel, and that was accepted
         if then.model != now.model and "model_change" not in self.terms.allow:
             return f"backend {backend} is not what it was ({matching.OPTIONS['model_change']} accepts that)"
         return ""

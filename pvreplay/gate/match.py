@@ -143,8 +143,8 @@ def _trace(run: Measured, entry: Entry) -> list[Difference]:
     return [
         Difference(
             "trace_change",
-            f"another trace: {run.entry.switches:,} switches in {run.entry.events:,} events now, "
-            f"{entry.switches:,} in {entry.events:,} in the baseline, contents differ",
+            f"another trace: {run.entry.switches:,} and {entry.switches:,} switches, "
+            f"{run.entry.events:,} and {entry.events:,} events now and in the baseline, contents differ",
         )
     ]
 
@@ -162,7 +162,7 @@ def _ruler(now: Entry, then: Entry) -> list[Difference]:
             texts.append(f"built-in kernel {new} is not what it was")
         else:
             texts.append(f"built-in kernel {old or 'none'} in the baseline, {new or 'none'} now")
-    if texts:
+    if texts and then.written_by != now.written_by:
         texts[-1] += f" (pvreplay {then.written_by} then, {now.written_by} now)"
     for key in sorted({*now.settings, *then.settings}):
         a, b = then.settings.get(key), now.settings.get(key)

@@ -22,6 +22,10 @@ def step_changes(old: Sequence[PathStep], new: Sequence[PathStep]) -> dict[str, 
     common_new = [name for name in names if name in before]
     stayed = _in_order(common_old, common_new)
     batched_old, batched_new = _batched(old), _batched(new)
+    edges = [
+        step.step for step in new if set(step.ops.split()) & (_ENTER | _LEAVE) and step.step not in stayed
+    ]
+    because = f": {' and '.join(edges)} moved" if edges else ""
     changes: dict[str, str] = {}
     for index, name in enumerate(names):
         told = []
@@ -32,7 +36,8 @@ def step_changes(old: Sequence[PathStep], new: Sequence[PathStep]) -> dict[str, 
             if name not in stayed:
                 told.append(f"moved: now{_after(names, index)}{_was(common_old, name)}")
             if (name in batched_old) != (name in batched_new):
-                told.append("joined the batch" if name in batched_new else "no longer in the batch")
+                what = "now in the batch" if name in batched_new else "no longer in the batch"
+                told.append(what if name not in stayed else what + because)
         if told:
             changes[name] = "; ".join(told)
     for step in old:

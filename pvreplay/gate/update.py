@@ -69,6 +69,7 @@ def accept(verdict: Verdict, terms: Terms, notes: Sequence[str]) -> None:
         finding.fails = False
     for trace in verdict.traces:
         trace.outcome = "updated"
-        trace.notes += [f"before: {reason}" for reason in trace.reasons]
+        if verdict.baseline:
+            trace.notes += [f"before: {reason}" for reason in trace.reasons]
         trace.reasons = []
     verdict.outcome, verdict.exit_code, verdict.baseline = "updated", 0, terms.baseline_path

@@ -76,8 +76,9 @@ def _trace(page: Page, verdict: Verdict, trace: TraceVerdict, *, top: int, verbo
 
 def _table(page: Page, checks: Sequence[Check], trace: TraceVerdict, verbose: int) -> None:
     """The checks that say something: over a limit, changed; all of them when *verbose*."""
-    shown = [check for check in checks if verbose or check.difference or check.status in ("fail", "improved")]
-    if not verbose and trace.outcome in ("not-comparable", "updated", "damaged") and not shown:
+    shown = [check for check in checks if verbose or check.status in ("fail", "improved")]
+    shown = shown or [check for check in checks if check.status == "pass" and check.difference]
+    if not shown and trace.outcome in ("not-comparable", "updated", "damaged"):
         shown = [check for check in checks if check.current and check.metric.startswith("hypercalls")]
     if shown:
         page.table(
@@ -98,7 +99,7 @@ def _table(page: Page, checks: Sequence[Check], trace: TraceVerdict, verbose: in
 
 def _row(check: Check) -> list[str | int]:
     change = "-"
-    if check.baseline is not None:
+    if check.baseline is not None and check.status != "not-comparable":
         change = figure(check.difference, signed=True) if check.difference else "0"
         if check.baseline and check.difference:
             change += f" ({100 * check.difference / check.baseline:+.1f} %)"
@@ -147,21 +148,23 @@ def _contributions(page: Page, kind: str, lines: Sequence[Contribution], top: in
     singular, plural = KINDS[kind]
     for line in lines[:top]:
         change = figure(line.difference, signed=True)
+        numbers = f" {figure(line.baseline)} -> {figure(line.current)}"
+        short = line.note if kind in ("shape", "outside", "task", "rule") else ""
         page.flow(
-            (f"{change:>10}", "bad" if line.difference > 0 else "good"),
-            (f" {singular} ", "dim"),
+            (change, "bad" if line.difference > 0 else "good"),
+            (f" {singular}", "dim"),
             (line.name, "name"),
-            f" ({figure(line.baseline)} -> {figure(line.current)})",
+            f"{numbers}{', ' if short else ''}{short}",
             indent=16,
-            first=2,
+            first=max(2, 12 - len(change)),
         )
-        for part in line.note.split("; ") if line.note else ():
+        for part in line.note.split("; ") if line.note and not short else ():
             page.flow((part, "dim"), indent=18, first=16)
     rest = lines[top:]
     if rest:
         change = figure(sum(line.difference for line in rest), signed=True)
         what = singular if len(rest) == 1 else plural
-        page.line((f"  {change:>10}  {len(rest)} more {what}", "dim"))
+        page.line((f"{change:>12}  {len(rest)} more {what}", "dim"))
 
 
 # --- rules -------------------------------------------------------------------------------------
@@ -179,7 +182,7 @@ def _rules(page: Page, found: Sequence[Finding], trace: TraceVerdict, verbose: i
             text_findings.violation_lines(page, one.violation, trace.backends, verbose)
             continue
         page.flow(
-            (word, style),
+            (word.split(",")[0].rstrip(":") + ":", style),
             (one.rule, "title"),
             one.name,
             (f" {one.severity}", text_findings.STYLE[one.severity]),
@@ -221,7 +224,7 @@ def _summary(page: Page, verdict: Verdict) -> None:
     if verdict.outcome == "updated":
         parts = [f"{verdict.baseline} holds what was measured now"]
     word, style = WORDS[verdict.outcome]
-    page.flow((f"gate: {word}{', ' if parts else ''}", style), ", ".join(parts), indent=2, first=0)
+    page.flow((f"gate: {word}{',' if parts else ''}", style), ", ".join(parts), indent=2, first=0)
     for note in verdict.notes:
         page.flow("note:", note, indent=6, first=0)
     if (
