@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,16 @@ from pvreplay.backends.reader import BASE_BACKENDS, builtin_backends, load_backe
 from pvreplay.backends.schema import read
 from pvreplay.errors import ConfigError, UsageError
 from pvreplay.kernels.reader import builtin_kernels, load_kernel
+from pvreplay.machine.backend import Backend, OpRow, RomProfile
 from pvreplay.machine.ops import OPS
-from tests.machine_helpers import backend, switch
+from pvreplay.machine.queue import QueueSpec
+from pvreplay.replay.window import facts_of, run_window
+from tests.machine_helpers import backend, shape, switch
 
 K = load_kernel("2.6.32")
 
 
-def own(tmp_path: Path, text: str, kernel: str = "2.6.32") -> object:
+def own(tmp_path: Path, text: str, kernel: str = "2.6.32") -> Backend:
     path = tmp_path / "my.toml"
     path.write_text(text)
     return load_backend(str(path), load_kernel(kernel))
@@ -98,15 +102,27 @@ def test_a_file_of_ones_own_changes_a_row_and_keeps_the_rest(tmp_path: Path) -> 
     assert load_backend("xen", K).rows["set_iopl_mask"].does == "hypercall"
 
 
+def test_the_example_of_the_page_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "backend-files.md").read_text()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    mine = own(tmp_path, example, "2.6.21")
+    loaded = load_kernel("2.6.21")
+    facts = facts_of(shape("iopl_differs"))
+    assert run_window(loaded, mine, facts).totals == (1, 5, 0, 0)
+    assert run_window(loaded, load_backend("xen", loaded), facts).totals == (2, 4, 0, 0)
+    for field in (*OpRow.__struct_fields__, *QueueSpec.__struct_fields__, *RomProfile.__struct_fields__):
+        assert f"`{field}`" in page, field
+
+
 def test_a_file_of_ones_own_may_stand_alone(tmp_path: Path) -> None:
     mine = own(tmp_path, '[[op]]\nname = "write_cr3"\ndoes = "trap"\n')
-    assert mine.name == "my" and mine.rows["write_cr3"].does == "trap"  # type: ignore[attr-defined]
+    assert mine.name == "my" and mine.rows["write_cr3"].does == "trap"
 
 
 def test_rows_of_another_time_do_not_hide_those_of_the_file_extended(tmp_path: Path) -> None:
     text = 'extends = "xen"\n[[op]]\nname = "clts"\ndoes = "trap"\nsince = "3.1"\n'
-    assert own(tmp_path, text).rows["clts"].does == "queue"  # type: ignore[attr-defined]
-    assert own(tmp_path, text, "3.1").rows["clts"].does == "trap"  # type: ignore[attr-defined]
+    assert own(tmp_path, text).rows["clts"].does == "queue"
+    assert own(tmp_path, text, "3.1").rows["clts"].does == "trap"
 
 
 MISTAKES = [

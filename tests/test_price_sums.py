@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvreplay.backends.reader import builtin_backends, load_backend
-from pvreplay.errors import UsageError
+from pvreplay.errors import TraceError, UsageError
 from pvreplay.kernels.reader import load_kernel
 from pvreplay.machine.shape import (
     GUARDS,
@@ -122,6 +122,14 @@ def test_a_lazy_mmu_section_is_paid_outside_the_switch() -> None:
         check_sums(result, 1)
 
 
+def test_a_kernel_without_lazy_mmu_mode_batches_nothing_in_a_section() -> None:
+    section = (item(Kind.ENTER_MMU), item(Kind.SET_PTE, 100), item(Kind.FLUSH), item(Kind.LEAVE_MMU))
+    hist = histogram((UNIT_SEQ, 0, 0, 1, 1), sequences=[section])
+    for result in priced(hist, "vmi", "xen", "lguest", "kvm", kernel="2.6.20").backends:
+        assert (result.hypercalls, result.entries, result.flushes) == (100, 0, {}), result.name
+        assert result.rom_calls == (100 if result.name == "vmi" else 0)
+
+
 def test_a_parked_section_pays_its_flush_and_its_resume() -> None:
     parked = (item(Kind.ENTER_MMU), item(Kind.SET_PTE, 5), item(ITEM_PARK))
     resumed = (item(ITEM_RESUME), item(Kind.SET_PTE, 5), item(Kind.LEAVE_MMU))
@@ -174,6 +182,13 @@ def test_an_op_level_window_is_priced_and_judged_as_it_stands() -> None:
     check_sums(native, 9)
     (raw,) = [violation for violation in report.violations if violation.severity == "error"]
     assert (raw.rule, raw.step, raw.count, raw.backends) == ("H1", 3, 9, ["xen"])
+
+
+@pytest.mark.parametrize("op", ["load_tlb", "begin", "set_debugreg:4"])
+def test_an_op_that_is_none_is_an_error_of_the_trace(op: str) -> None:
+    hist = histogram((UNIT_SEQ, 0, 0, 1, 1), sequences=[(item(Kind.OP, 0),)], ops=(op,))
+    with pytest.raises(TraceError, match="op table of the trace"):
+        priced(hist)
 
 
 def test_a_violation_says_where_it_was_first_and_is_merged_over_backends() -> None:

@@ -14,13 +14,15 @@ from pvreplay.machine.view import View
 class Execution:
     """Queue, scoreboard and counts of one CPU; :class:`Machine` adds modes, events and rules."""
 
-    def __init__(self, backend: Backend, context: Context) -> None:
+    def __init__(self, backend: Backend, context: Context, lazy_mmu: bool) -> None:
         self.backend = backend
         self.context = context
         self.queue = make_queue(backend.queue)
         self._table = backend.table
         self._unbatched = backend.form == "unbatched"
-        self._lazy = backend.form != "nolazy"
+        # Whether a mode does anything: none, MMU, CPU.
+        modes = backend.form != "nolazy"
+        self._lazy = (False, modes and lazy_mmu, modes)
         self._defers = not backend.form
         # The lazy mode as the callers see it, and the step it was entered at.
         self.mode = MODE_NONE
@@ -54,14 +56,16 @@ class Execution:
 
     def _perform(self, view: View, op: Disposition, kind: int, repeat: int) -> None:
         mode = self.mode
-        lazy = mode if self._lazy and not (self.irq_depth and self.backend.irq_ignores_lazy) else MODE_NONE
+        lazy = (
+            mode if self._lazy[mode] and not (self.irq_depth and self.backend.irq_ignores_lazy) else MODE_NONE
+        )
         if self.in_window:
             self.issued |= op.writes
             if mode != MODE_CPU and op.modes >> MODE_CPU & 1 and self._defers:
                 view.flags |= vw.OUTSIDE
                 if not self.window_used_cpu:
                     self.early.append(view)
-            elif mode == MODE_CPU and (kind == be.HYPERCALL or kind == be.TRAP):
+            elif mode == MODE_CPU and (kind == be.HYPERCALL or kind == be.TRAP) and op.writes:
                 self.undeferrable[op.name] = self.undeferrable.get(op.name, 0) + repeat
         if mode and op.modes:
             self.section_ops += repeat
@@ -235,7 +239,7 @@ class Execution:
             self._hazards(view, op)
             view.how = "rom-call"
             view.hypercalls += crossing
-            if self.in_window and self.mode == MODE_CPU:
+            if self.in_window and self.mode == MODE_CPU and op.writes:
                 self.undeferrable[op.name] = self.undeferrable.get(op.name, 0) + crossing
         elif not deferred:
             self._hazards(view, op)

@@ -33,7 +33,8 @@ class Machine(Execution):
     how often), *switches* (the four counts of each begin..end).  *steps* is the
     history, *found* the findings.  The policy changes what an order does only
     where the order breaks another policy: a section inside a section, CPU mode
-    inside a section.
+    inside a section.  *lazy_mmu* False: the kernel has no lazy MMU mode, its
+    sections are bookkeeping only.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class Machine(Execution):
         policy: Policy = POLICIES[DEFAULT_POLICY],
         rules: Watch | None = None,
         context: Context | None = None,
+        lazy_mmu: bool = True,
     ) -> None:
-        super().__init__(backend, context or Context())
+        super().__init__(backend, context or Context(), lazy_mmu)
         self.policy = policy
         self._watch = rules
         # The lazy mode's section inside sections, and what a switch has set aside.
@@ -137,7 +139,7 @@ class Machine(Execution):
         if mode == MODE_MMU and self.mode == MODE_MMU and self.policy.nesting == "counted":
             self.depth += 1
             return
-        if self._lazy:
+        if self._lazy[mode]:
             row = self.backend.modes.get("enter_cpu" if mode == MODE_CPU else "enter_mmu")
             if row is not None:
                 view.rom_calls += row.rom_calls
@@ -153,7 +155,7 @@ class Machine(Execution):
 
     def _leave(self, view: View, mode: int, reason: str = "") -> None:
         reason = reason or ("leave_cpu" if mode == MODE_CPU else "leave_mmu")
-        if self._lazy:
+        if self._lazy[mode]:
             row = self.backend.modes.get("leave_cpu" if mode == MODE_CPU else "leave_mmu")
             if row is not None:
                 self._mode_flush(view, row, reason)
@@ -167,7 +169,9 @@ class Machine(Execution):
 
     def _flush_op(self, view: View) -> None:
         row = self.backend.modes.get("flush")
-        if row is not None and self._lazy and (self.mode or row.any_mode):
+        if row is not None and (
+            self._lazy[self.mode] or (row.any_mode and not self.mode and self._lazy[MODE_CPU])
+        ):
             self._mode_flush(view, row, "explicit")
 
     def _mode_flush(self, view: View, row: be.ModeRow, reason: str) -> None:

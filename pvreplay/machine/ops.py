@@ -284,4 +284,4 @@ def _near(name: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, [*OPS, *ALIASES], n=3)
-    return f"Did you mean {' or '.join(near)}?" if near else "`pvreplay ops` lists them."
+    return f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(OPS)}."

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pvreplay.errors import ConfigError, TraceError
 from pvreplay.machine import resources as res
 from pvreplay.machine.machine import Context, Machine, Watch
+from pvreplay.machine.ops import parse
 from pvreplay.machine.policy import DEFAULT_POLICY, POLICIES, Policy
 from pvreplay.machine.shape import (
     GUARDS,
@@ -124,7 +126,8 @@ def run_window(
     sequence's, *ops* the op table its OP items index.  *rules* default to all.
     *keep* keeps the machine with its steps although no rule was broken.
     """
-    machine = Machine(backend, policy=policy, rules=watch_all() if rules is None else rules)
+    watch = watch_all() if rules is None else rules
+    machine = Machine(backend, policy=policy, rules=watch, lazy_mmu=kernel.lazy_mmu)
     if unit_type == UNIT_SWITCH:
         _switch(machine, kernel, facts)
     elif unit_type == UNIT_NM:
@@ -183,13 +186,24 @@ def _sequence(machine: Machine, kernel: Kernel, items: Sequence[int], ops: Seque
         if kind == Kind.SET_PTE:
             machine.step("set_pte", repeat=payload)
         elif kind == Kind.OP:
-            name, operand = ops[payload & 0xFFFF], payload >> 16
-            machine.step(f"{name}:{operand}" if operand and ":" not in name else name)
+            machine.step(_token(ops[payload & 0xFFFF], payload >> 16))
         elif kind == Kind.SWITCH:
             _switch(machine, kernel, facts_of(payload))
             machine.context = outer
         else:
             machine.step(_ITEM_OPS[kind])
+
+
+def _token(name: str, operand: int) -> str:
+    """An OP event's op: its name in the trace's op table, and the number the event adds."""
+    text = f"{name}:{operand}" if operand and ":" not in name else name
+    try:
+        token = parse(text)
+    except ConfigError as error:
+        raise TraceError(f"op table of the trace: {error.message}", error.hint) from None
+    if token.op.name in ("begin", "end"):
+        raise TraceError(f"op table of the trace: {text!r}", "A switch window is a begin and an end event.")
+    return text
 
 
 def draw(machine: Machine, verdict: Verdict) -> list[DrawnStep]:
