@@ -55,6 +55,8 @@ S_KTHREAD = 16  # an INFO record says kernel thread
 S_USER = 32  # an INFO record says it has user mappings
 S_DIES = 64  # its next switch out is its last
 S_EXITS = 128  # ... or an EXIT record comes first
+S_SAVES_TOLD = 256  # some FPU save is among the records
+S_FLUSHES_TOLD = 512  # some TLB flush is
 
 _SWITCH = cython.declare(cython.ulonglong, records.SWITCH)
 _TLB_FLUSH = cython.declare(cython.ulonglong, records.TLB_FLUSH)
@@ -304,12 +306,14 @@ def scan(
                     if ((words[at + 3] >> 48) & 0xFF) == _DEAD:
                         found |= 64
         elif type == _FPU_DEACTIVATED:
+            found |= 256
             if leaving and (w1 & 0xFFFF) == cpu and w1 >> 32 == pid:
                 if (found & 2) == 0:
                     out[0] = w2 & _MASK32
                 found |= 2
                 leaving = False
         elif type == _TLB_FLUSH:
+            found |= 512
             if entered and (w1 & 0xFFFF) == cpu and (w2 & _MASK32) == 0 and w1 >> 32 == prev:
                 found |= 4
                 entered = False

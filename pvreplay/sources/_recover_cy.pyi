@@ -25,6 +25,8 @@ S_KTHREAD: int
 S_USER: int
 S_DIES: int
 S_EXITS: int
+S_SAVES_TOLD: int
+S_FLUSHES_TOLD: int
 
 def find(slots: array[int], shift: int, pid: int) -> int: ...
 def put(slots: array[int], shift: int, pid: int, task: int) -> int: ...

@@ -160,9 +160,10 @@ class Births:
     ) -> tuple[int, str] | None:
         """What the first switches to (when *entered*) and from the task left behind."""
         tables, out = self._tables, self._out
-        counts = loop.C_COUNTS
-        saves_told = self._saves_told or bool(tables.ctl[counts + FPU_DEACTIVATED])
-        flushes_told = self._flushes_told or bool(tables.ctl[counts + TLB_FLUSH])
+        told = tables.ctl[loop.C_COUNTS + FPU_DEACTIVATED] or seen & loop.S_SAVES_TOLD
+        saves_told = self._saves_told or bool(told)
+        told = tables.ctl[loop.C_COUNTS + TLB_FLUSH] or seen & loop.S_FLUSHES_TOLD
+        flushes_told = self._flushes_told or bool(told)
         user = user or bool(seen & (loop.S_FPU_SAVED | loop.S_FLUSHED | loop.S_CR3))
         # 6.1 saves at every switch out of a user task.  Later kernels do not when the registers are
         # saved already, so one switch without a save is enough only for a kernel thread's name.

@@ -69,6 +69,11 @@ class Stream(io.RawIOBase):
         self._head, self._at = b"".join(parts), 0
         return self._head[:count]
 
+    @property
+    def damage(self) -> str:
+        """What is wrong with a packed file, once reading has come to it."""
+        return str(getattr(self._raw, "damage", ""))
+
     def readable(self) -> bool:
         """Always."""
         return True
@@ -128,7 +133,7 @@ def open_trace(path: str, *, assume: Mapping[str, str] | None = None, format: st
     head = stream.look(16)
     if stat.S_ISREG(status.st_mode):
         if head.startswith(MAGIC) and format in (None, "trace.bin"):
-            from pvreplay.trace.binary import BinaryTrace
+            from pvreplay.trace.binary_read import BinaryTrace
 
             raw.seek(0)
             return BinaryTrace.from_file(raw, path)
@@ -142,13 +147,15 @@ def open_trace(path: str, *, assume: Mapping[str, str] | None = None, format: st
 def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: str | None) -> Trace:
     head = stream.look(16)
     if format is None:
+        if not head and stream.damage:
+            raise TraceError(f"{path}: {stream.damage}", "Nothing of it can be read.")
         if not head:
             raise TraceError(f"{path}: empty", "A recording was expected. " + _HINT)
         unpacked = _unpacked(stream, head, path)
         if unpacked is not None:
             return _open_stream(Stream(unpacked), path, assume, None)
     if format == "trace.bin" or (format is None and head.startswith(MAGIC)):
-        from pvreplay.trace.binary import BinaryTrace
+        from pvreplay.trace.binary_read import BinaryTrace
 
         return BinaryTrace.from_stream(cast(Any, stream), path)
     if format == "text" or (format is None and stream.look(len(TEXT_MAGIC)) == TEXT_MAGIC):
@@ -225,11 +232,11 @@ def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
     if head.startswith(b"\x1f\x8b"):
         import gzip
 
-        return _Unpacker(gzip.GzipFile(fileobj=cast(Any, io.BufferedReader(stream))), path)
+        return _Unpacker(gzip.GzipFile(fileobj=cast(Any, io.BufferedReader(stream))))
     if head.startswith(b"\xfd7zXZ\0"):
         import lzma
 
-        return _Unpacker(lzma.LZMAFile(cast(Any, io.BufferedReader(stream))), path)
+        return _Unpacker(lzma.LZMAFile(cast(Any, io.BufferedReader(stream))))
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         from pvreplay.sources import zstd
 
@@ -238,17 +245,18 @@ def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
 
 
 class _Unpacker:
-    """A decompressing file with ``readinto``; damage is a TraceError."""
+    """A decompressing file with ``readinto``; it ends where the file is damaged, and says so."""
 
-    def __init__(self, file: Any, path: str) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
-        self._path = path
+        self.damage = ""
 
     def readinto(self, buffer: memoryview) -> int:
         try:
             data = self._file.read1(len(buffer))
         except Exception as error:  # EOFError, OSError, zlib.error, LZMAError
-            raise TraceError(f"{self._path}: {error}", "The compressed file is damaged or cut.") from None
+            self.damage = f"the compressed file is damaged or cut: {error}"
+            return 0
         buffer[: len(data)] = data
         return len(data)
 
@@ -261,6 +269,7 @@ class _Zstd:
         self._unpacker = unpacker
         self._path = path
         self._ready = memoryview(b"")
+        self.damage = ""
 
     def readinto(self, buffer: memoryview) -> int:
         from pvreplay.sources import zstd
@@ -269,7 +278,11 @@ class _Zstd:
             block = self._stream.read(1 << 16)
             if not block:
                 return 0
-            self._ready = memoryview(zstd.unpack(self._unpacker, block, self._path))
+            try:
+                self._ready = memoryview(zstd.unpack(self._unpacker, block, self._path))
+            except TraceError as error:
+                self.damage = error.message
+                return 0
         count = min(len(buffer), len(self._ready))
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]

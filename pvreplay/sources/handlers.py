@@ -285,7 +285,7 @@ class Handlers:
             return
         if tables.mm(child) != tables.mm(parent):
             return
-        found = loop.scan(self._words, i, self.end, tables.pid(child), array("Q", bytes(32)))
+        found = loop.scan(self._words, i + 1, self.end, tables.pid(child), array("Q", bytes(32)))
         if found & (loop.S_DIES | loop.S_EXITS):
             return
         for cpu in range(len(tables.cpus) // 4):

@@ -62,9 +62,10 @@ def sniff_text(head: bytes) -> str:
     parsers = [LineParser(style, EventParser(lambda name: 0)) for style in STYLES]
     lines = head.split(b"\n")
     for line in lines[:400]:
-        for parser in parsers:
-            if parser.prefix(line) is not None:
-                counts[parser.style] += 1
+        # the style whose prefix ends first: another one's may be found in the event's text
+        ends = [(len(line) - len(found[-1]), p.style) for p in parsers if (found := p.prefix(line))]
+        if ends:
+            counts[min(ends)[1]] += 1
     best = max(STYLES, key=lambda style: counts[style])
     if counts[best]:
         return best

@@ -175,6 +175,7 @@ class TextSource:
     def _finish(self) -> None:
         lines = self._lines
         lines.finish()
+        self.damage = str(getattr(self._stream, "damage", ""))
         if lines.integer_clock or self._state[fast.S_INTEGER]:
             self.clock = "counts, not seconds (counter, uptime or x86-tsc)"
         for name, count in (("unparsed_lines", lines.bad_lines), ("overwritten_events", lines.overwritten)):
