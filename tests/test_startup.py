@@ -32,7 +32,6 @@ RUN = CLI | {
     "pvreplay.cli.flow",
     "pvreplay.cli.main",
     "pvreplay.cli.options",
-    "pvreplay.cli.progress",
     "pvreplay.cli.run",
     "pvreplay.modelfile",
     "pvreplay.report",
@@ -57,6 +56,7 @@ NEVER = {
     "pvreplay.replay.step",
     "pvreplay.replay.track",
     "pvreplay.replay.saved",
+    "pvreplay.trace.binary_write",
     "pvreplay.trace.text",
     "pvreplay.trace.text_write",
 }

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pvreplay.cli import options
+from pvreplay.cli.main import QuickHelp
 from pvreplay.cli.sides import Side, parse_side, read_report
 from pvreplay.errors import UsageError
 from pvreplay.replay.result import BackendResult, Report
@@ -15,7 +16,7 @@ from pvreplay.replay.result import BackendResult, Report
 Pairs = list[tuple[Report, BackendResult, Report, BackendResult]]
 
 
-@click.command()
+@click.command(cls=QuickHelp)
 @click.argument("sides", nargs=-1, metavar="A [vs] B [TRACE]", required=True)
 @options.model_options
 @options.backend_option

@@ -34,7 +34,6 @@ def make_report(
     the readers, and :class:`TraceError` when there was no switch.
     """
     from pvreplay.backends.reader import builtin_backends, load_backend
-    from pvreplay.cli.progress import progress
     from pvreplay.kernels.reader import load_kernel
     from pvreplay.machine.policy import DEFAULT_POLICY, get_policy
     from pvreplay.sources.detect import open_trace
@@ -51,7 +50,11 @@ def make_report(
         trace = wrap(trace)
     gc.freeze()  # what was imported stays: no collection need look at it
     gc.enable()
-    bar = progress()
+    bar = None
+    if sys.stderr.isatty():
+        from pvreplay.cli.progress import progress
+
+        bar = progress()
     try:
         if engine == "step":
             from pvreplay.replay.step import step_trace

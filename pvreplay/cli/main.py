@@ -9,7 +9,34 @@ import click
 from pvreplay.cli import COMMANDS
 
 
-class LazyGroup(click.Group):
+class QuickHelp(click.Command):
+    """A command whose --help has a fixed text: click's own goes through gettext, which costs every start."""
+
+    _help: click.Option | None = None
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        names = self.get_help_option_names(ctx)
+        if not names or not self.add_help_option:
+            return None
+        if self._help is None:
+            self._help = click.Option(
+                names,
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_help,
+                help="Show this message and exit.",
+            )
+        return self._help
+
+
+def _print_help(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+class LazyGroup(QuickHelp, click.Group):
     """A group whose commands are imported when they run, not when they are listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

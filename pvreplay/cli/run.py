@@ -6,9 +6,10 @@ import click
 
 from pvreplay.cli import options
 from pvreplay.cli.flow import make_report, verdict
+from pvreplay.cli.main import QuickHelp
 
 
-@click.command()
+@click.command(cls=QuickHelp)
 @click.argument("trace", required=False)
 @options.model_options
 @options.backend_option
