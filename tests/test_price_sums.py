@@ -219,7 +219,8 @@ def test_what_a_backend_cannot_defer_is_a_note_and_no_violation() -> None:
     report = priced(hist, "xen")
     assert [violation.rule for violation in report.violations] == []
     assert any(
-        "cannot defer them: set_debugreg (30), set_iopl_mask (5)" in note for note in report.backends[0].notes
+        "inside lazy CPU mode: set_debugreg (30), set_iopl_mask (5)" in note
+        for note in report.backends[0].notes
     )
 
 

@@ -123,7 +123,7 @@ class Tally:
         notes = list(self.backend.notes)
         if self._undeferrable:
             what = ", ".join(f"{op} ({times:,})" for op, times in sorted(self._undeferrable.items()))
-            notes.append(f"Done at once inside lazy CPU mode, {self.backend.name} cannot defer them: {what}.")
+            notes.append(f"{self.backend.name} cannot defer, and did at once inside lazy CPU mode: {what}.")
         return BackendResult(
             name=self.backend.name,
             hypercalls=hypercalls,
