@@ -222,6 +222,8 @@ def scan(
     tid: cython.ulonglong
     slot: cython.ulonglong
     length: cython.ulonglong
+    if room > words.shape[0] // 4:
+        room = words.shape[0] // 4
     with cython.nogil:
         while n < room:
             if end - pos < 8:

@@ -26,6 +26,8 @@ REGION_LEAST: Final = 64
 ALL_REGIONS: Final = 1 << 18
 """Records in all regions together (8 MiB), if REGION_LEAST allows."""
 MAX_INSTANCES: Final = 16
+COMMIT_SIZE: Final = 0x7FFFFFF
+"""The part of a page's commit word that is a size; the rest are flags."""
 NO_LIMIT: Final = (1 << 64) - 1
 
 
@@ -36,7 +38,9 @@ class PageStream:
     events the kernel says were lost on this CPU, -1 when that was not recorded.
     """
 
-    __slots__ = ("block", "blocks", "cpu", "data", "end", "instance", "known_lost", "rest", "state")
+    __slots__ = (
+        *("blocks", "cpu", "cut", "data", "end", "instance", "known_lost", "rest", "sound", "state"),
+    )
 
     def __init__(
         self, cpu: int, blocks: Iterator[memoryview | bytes], instance: int = 0, known_lost: int = -1
@@ -48,19 +52,40 @@ class PageStream:
         self.data: memoryview = memoryview(b"")
         self.end = 0
         self.rest = b""
+        self.cut = 0
+        """Bytes of a last page that is not whole."""
+        self.sound = -1
+        """Bad pages before the last one, once that was mended."""
         self.state = array("Q", bytes(8 * ring.STATE_INTS))
 
     def more(self, page_size: int) -> bool:
-        """Get the next block; False when there is none (*rest* is then what a cut left of a page)."""
+        """Get the next block; False when there is none (*cut* then says how much of a page is left)."""
         at = self.state[ring.PAGE]
         self.rest = bytes(self.data[at : self.end])
         block = next(self.blocks, None)
         if block is None:
+            self.cut = self.cut or len(self.rest)
             return False
         if self.rest or len(block) < page_size:
             block = self.rest + bytes(block)
         self.data = memoryview(block)
         self.end = len(block)
+        self.state[ring.PAGE] = self.state[ring.EVENT] = 0
+        return True
+
+    def mend(self, layout: array[int]) -> bool:
+        """Make a whole page of one that is cut, with the events that are there; once."""
+        page_size, _, commit_at, _, data_at = layout
+        if self.sound >= 0 or len(self.rest) < data_at + 4:
+            return False
+        # The event the cut goes through will end behind the page: that is no fault of the page.
+        self.sound = self.state[ring.BAD_PAGES]
+        page = bytearray(self.rest + bytes(page_size - len(self.rest)))
+        commit = int.from_bytes(page[commit_at : commit_at + 4], "little")
+        left = min(commit & COMMIT_SIZE, (len(self.rest) - data_at) // 4 * 4)
+        page[commit_at : commit_at + 4] = (commit & ~COMMIT_SIZE | left).to_bytes(4, "little")
+        self.data = memoryview(page)
+        self.end = page_size
         self.state[ring.PAGE] = self.state[ring.EVENT] = 0
         return True
 
@@ -157,7 +182,7 @@ class PageSource:
             )  # fmt: skip
             if found > first:
                 found = self._decode(stream, first, found)
-            elif not stream.more(self._layout[0]):
+            elif not stream.more(self._layout[0]) and not stream.mend(self._layout):
                 break
         self._runs[2 * number] = first
         self._runs[2 * number + 1] = found
@@ -201,8 +226,7 @@ class PageSource:
         for name, count in self._programs.doubts.items():
             self._doubt(name, count)
         for stream in self._streams:
-            self._doubt("bad_pages", stream.state[ring.BAD_PAGES])
-            if stream.rest and not self.damage:
-                self.damage = (
-                    f"the last page of CPU {stream.cpu} is cut ({len(stream.rest)} bytes of it are there)"
-                )
+            self._doubt("bad_pages", stream.state[ring.BAD_PAGES] if stream.sound < 0 else stream.sound)
+            if stream.cut and not self.damage:
+                there = f"{stream.cut} of its bytes are there"
+                self.damage = f"the last page of CPU {stream.cpu} is cut ({there})"

@@ -258,6 +258,23 @@ class FileHeader:
             )
 
 
+def check_magic(data: Buffer, path: str) -> None:
+    """Raises TraceError for bytes that are no perf.data, or one that is not read here."""
+    magic = bytes(data[:8])
+    if magic == MAGIC_SWAPPED:
+        raise TraceError(
+            f"{path}: a big-endian perf.data",
+            "x86 is little-endian: such a recording has no paravirt switch path to replay.",
+        )
+    if magic == MAGIC_OLD:
+        raise TraceError(
+            f"{path}: a perf.data of the first version (Linux 2.6)",
+            "Only PERFILE2 is read; convert it with a perf of its time: perf script > trace.txt.",
+        )
+    if magic != MAGIC:
+        raise TraceError(f"{path}: offset 0: {magic!r} where {MAGIC!r} should stand", "This is no perf.data.")
+
+
 def feature_string(data: Buffer) -> str:
     """A perf_header_string: its length, then the text and zeros."""
     try:

@@ -39,6 +39,7 @@ TRACECLOCK: Final = 4
 UNAME: Final = 5
 VERSION: Final = 9
 TSC2NSEC: Final = 14
+STRINGS: Final = 15
 HEADER_INFO: Final = 16
 EVENT_FORMATS: Final = 18
 BUFFER_TEXT: Final = 22
@@ -193,6 +194,8 @@ class TraceDat:
         read_event_formats(self._at(sections, EVENT_FORMATS), self.head, self._wanted, self.path)
         if self.damage and not self.buffers and self.text_at < 0:
             self._salvage_buffers(behind)
+        elif not self.damage and behind < len(self.data):
+            self._check_last(behind)
 
     def _at(self, sections: dict[int, int], number: int) -> Cursor:
         if number not in sections:
@@ -254,6 +257,16 @@ class TraceDat:
             cpu, offset, size = body.u32(), body.u64(), body.u64()
             cpus.append(CpuData(cpu, offset, size, packed))
         self.buffers.append(BufferData(name, clock, page_size, cpus))
+
+    def _check_last(self, at: int) -> None:
+        """The names of the sections stand last; a cut there takes no event."""
+        cursor = Cursor(self.data, at)
+        try:
+            number, _, size = self._section_header(cursor)
+            if number == STRINGS:
+                cursor.need(size)
+        except CutShort:
+            self.damage = "the file is cut behind the last event: the names of its sections are missing"
 
     # --- version 7, cut ----------------------------------------------------------------------------
     def _walk(self, at: int, sections: dict[int, int]) -> int:
