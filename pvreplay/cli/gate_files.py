@@ -116,9 +116,11 @@ def ruler(kernels: list[Kernel], backends: list[tuple[str, Backend]], baseline_p
     are for the built-in kernel, so that a kernel file's own changes do not count as changes of theirs.
     """
     from pvreplay.backends.reader import builtin_backends, load_backend
+    from pvreplay.kernels.reader import load_kernel
     from pvreplay.rules import TABLE
 
-    base = next((kernel for kernel in kernels if _is_builtin(kernel.path)), None)
+    builtin = next((kernel for kernel in kernels if _is_builtin(kernel.path)), None)
+    base = load_kernel(builtin.name) if builtin is not None else None  # without --iopl, which is a setting
     identities = {}
     for spec, backend in backends:
         if _is_builtin(backend.path):
@@ -136,7 +138,7 @@ def ruler(kernels: list[Kernel], backends: list[tuple[str, Backend]], baseline_p
         model=MODEL,
         rules=rules_digest(TABLE),
         kernel_base=f"{base.name} {kernel_digest(base)}" if base is not None else "",
-        kernel_file="" if base is kernels[0] else relative(kernels[0].path, baseline_path),
+        kernel_file="" if builtin is kernels[0] else relative(kernels[0].path, baseline_path),
         backends=identities,
     )
 

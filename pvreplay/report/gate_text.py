@@ -76,8 +76,9 @@ def _trace(page: Page, verdict: Verdict, trace: TraceVerdict, *, top: int, verbo
 
 def _table(page: Page, checks: Sequence[Check], trace: TraceVerdict, verbose: int) -> None:
     """The checks that say something: over a limit, changed; all of them when *verbose*."""
-    shown = [check for check in checks if verbose or check.status in ("fail", "improved")]
-    shown = shown or [check for check in checks if check.status == "pass" and check.difference]
+    told = ("fail", "improved", "pass")
+    shown = [check for check in checks if verbose or (check.difference and check.status in told)]
+    shown += [check for check in checks if check.status == "fail" and check not in shown]
     if not shown and trace.outcome in ("not-comparable", "updated", "damaged"):
         shown = [check for check in checks if check.current and check.metric.startswith("hypercalls")]
     if shown:
