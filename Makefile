@@ -18,6 +18,7 @@ $(STAMP): $(BUILD_INPUTS)
 	  { echo "pvreplay needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m compileall -q pvreplay  # an editable install leaves that to the first run, which may not be allowed to
 	@$(BIN)/pvreplay --version
 	@touch $@
 
