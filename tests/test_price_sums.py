@@ -240,6 +240,13 @@ def test_rules_that_lack_their_events_are_not_checked_and_never_clean() -> None:
     assert [violation.rule for violation in report.violations if violation.severity == "error"] == ["P4"]
 
 
+def test_a_switch_in_an_interrupt_is_told_and_judged() -> None:
+    report = priced(histogram((UNIT_SWITCH, shape("in_irq", "mm_differs"), 0, 1, 2)), "native", "xen")
+    (sched,) = [violation for violation in report.violations if violation.severity == "error"]
+    assert (sched.rule, sched.step, sched.count, sched.backends) == ("P5", 0, 2, ["native", "xen"])
+    assert "P5" not in report.not_checked
+
+
 def test_an_unknown_policy_is_refused_with_the_names() -> None:
     with pytest.raises(UsageError, match="policy 'posix' is not known") as caught:
         priced(histogram((UNIT_SWITCH, 0, 0, 1, 1)), policy="posix")

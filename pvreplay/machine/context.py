@@ -18,12 +18,14 @@ class Context:
     *scrub*: residue without an owner that must not outlive the switch.
     *tls_slots*: how many TLS slots change.  *to_user*: the order is a whole
     switch to a task that goes on to user mode.  *no_resident*: no other task's
-    registers may be left behind a trap bit.
+    registers may be left behind a trap bit.  *in_irq*: an interrupt was being
+    handled when the switch began.
     """
 
     __slots__ = (
         "differs",
         "hw",
+        "in_irq",
         "live",
         "no_resident",
         "same",
@@ -47,6 +49,7 @@ class Context:
         tls_slots: int | None = None,
         to_user: bool = False,
         no_resident: bool = False,
+        in_irq: bool = False,
     ) -> None:
         self.want = dict(want or {})
         self.hw = dict(hw or {})
@@ -64,3 +67,4 @@ class Context:
         self.tls_slots = tls_slots if tls_slots is not None else 0 if self.same & res.GDT_TLS else 3
         self.to_user = to_user
         self.no_resident = no_resident
+        self.in_irq = in_irq

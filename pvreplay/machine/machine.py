@@ -227,5 +227,7 @@ class Machine(Execution):
     def _after_mark(self, name: str) -> None:
         if name == "end":
             self._close_window()
+        elif name == "begin":
+            self.irq_depth = 0  # whoever runs next is in no interrupt
         elif (name == "irq_exit" or name == "nmi_exit") and self.irq_depth:
             self.irq_depth -= 1

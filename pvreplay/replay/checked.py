@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pvreplay.machine.shape import ITEM_PARK, ITEM_SHIFT, UNIT_SWITCH
+from pvreplay.machine.shape import ITEM_PARK, ITEM_SHIFT, MASKS, UNIT_SWITCH
 from pvreplay.trace.events import Kind
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ def _present(hist: Histogram) -> set[str]:
         has.add("irq")
     if kinds & {Kind.ENTER_MMU, ITEM_PARK} or "enter_lazy_mmu" in ops or "enter_mmu" in ops:
         has.add("switch_in_section")
-    if any(row.unit_type == UNIT_SWITCH for row in hist.rows):
-        has.add("state")
+    for row in hist.rows:
+        if row.unit_type == UNIT_SWITCH:
+            has.add("state")
+            if row.payload & MASKS["in_irq"]:
+                has.update(("irq", "switch_in_section"))
     if ops & {"flag_en", "flag_dis"}:
         has.add("flag")
     if "shadow_use" in ops:

@@ -176,6 +176,7 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
         live=live,
         tls_slots=facts["tls"],
         to_user=not facts["next_kernel"],
+        in_irq=bool(facts["in_irq"]),
     )
 
 
