@@ -8,12 +8,14 @@ harmless, so the common case costs one test.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 _MARKUP: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 _ENTITIES: Final = {char: f"&#{ord(char)};" for char in "\\`*_{}[]<>()#+-.!|~&@:$^=\"'"}
 _PROSE: Final = {
-    ord(char): None for char in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/()+-='"
+    ord(char): None
+    for char in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/()+-='_<>"
 }
 _FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r")
 _SARIF: Final = {"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"}
@@ -74,10 +76,16 @@ def markdown(text: str) -> str:
     ('GDT.TLS still queued since step 3', '`ping @all`')
     """
     shown = terminal(text)
-    plain = shown.translate(_PROSE) == "" and not shown.startswith((" ", "-", "+", "=", "("))
-    if plain and "  " not in shown and "www." not in shown and "://" not in shown:
-        return shown
-    return markdown_code(text)
+    odd = shown.removesuffix(" %").translate(_PROSE)
+    refers = "  " in shown or "www." in shown or "://" in shown
+    if odd or refers or shown.startswith((" ", "-", "+", "=")) or not _inside_words(shown, "_"):
+        return markdown_code(text)
+    return shown.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _inside_words(text: str, char: str) -> bool:
+    """Whether *char* stands between letters or digits wherever it occurs."""
+    return all(before[-1:].isalnum() and after[:1].isalnum() for before, after in pairwise(text.split(char)))
 
 
 def markdown_code(text: str) -> str:
