@@ -63,9 +63,11 @@ def header(page: Page, report: Report) -> None:
 
 
 def backends(page: Page, results: list[BackendResult], verbose: int) -> None:
-    """One row a backend.  Columns in which every row is zero are left out."""
+    """One row a backend.  Columns in which every row is zero are left out unless *verbose*.
+
+    The unbatched baseline is a column, unless baselines are rows of their own.
+    """
     columns: list[tuple[str, list[str | int]]] = [
-        ("backend", [result.name for result in results]),
         ("hypercalls", [result.hypercalls for result in results]),
         ("per switch", [f"{result.hypercalls_per_switch:.2f}" for result in results]),
         ("unbatched", [_or_dash(result.unbatched_hypercalls) for result in results]),
@@ -74,14 +76,22 @@ def backends(page: Page, results: list[BackendResult], verbose: int) -> None:
         ("traps", [result.traps for result in results]),
         ("ROM calls", [result.rom_calls for result in results]),
     ]
+    rows_of_baselines = len(order.without_baselines(result.name for result in results)) < len(results)
     shown = [
-        (head, cells) for head, cells in columns if verbose or any(cell not in (0, "-") for cell in cells)
+        (head, cells)
+        for head, cells in columns
+        if head == "hypercalls"
+        or (
+            not (rows_of_baselines and head in ("unbatched", "saved"))
+            and (verbose or any(cell not in (0, "-") for cell in cells))
+        )
     ]
-    if ("hypercalls", columns[1][1]) not in shown:
-        shown[1:1] = columns[1:2]
     page.table(
-        [head for head, _ in shown],
-        [list(row) for row in zip(*(cells for _, cells in shown), strict=True)],
+        ["backend", *(head for head, _ in shown)],
+        [
+            [result.name, *row]
+            for result, row in zip(results, zip(*(cells for _, cells in shown), strict=True), strict=True)
+        ],
         styles=["name"],
     )
 

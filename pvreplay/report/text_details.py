@@ -31,7 +31,8 @@ def details(page: Page, report: Report, shown: list[BackendResult], *, top: int,
     if not paying:
         return
     names = report.task_names
-    backends = [result.name for result in paying]
+    backends = order.without_baselines(result.name for result in paying)
+    paying = [result for result in paying if result.name in backends]
     page.blank()
     by_task = [result.by_task for result in paying]
     matrix(
