@@ -274,6 +274,21 @@ def test_a_vfork_child_without_exec_events_has_a_new_mm_once_its_parent_wakes() 
     assert "EXEC" not in kinds(events)
 
 
+def test_a_vfork_parent_may_wake_before_the_exec_is_told() -> None:
+    lines = [
+        switch(1, 0, "swapper/0", 0, "R", "sh", 5),
+        event(2, 0, "sh", 5, newtask(9, 0x4100, "sh")),
+        switch(3, 0, "sh", 5, "D", "sh", 9),
+        switch(4, 0, "ls", 9, "D", "sh", 5),
+        switch(5, 0, "sh", 5, "S", "ls", 9),
+        event(6, 0, "ls", 9, "sched_process_exec: filename=/bin/ls pid=9 old_pid=9"),
+        event(7, 0, "ls", 9, "sched_process_exit: comm=ls pid=9 prio=120"),
+        switch(8, 0, "ls", 9, "Z", "sh", 5),
+    ]
+    events, _ = read(trace_of(*lines))
+    assert kinds(events)[3:] == ["SWITCH", "EXEC", "SWITCH", "SWITCH", "EXIT", "SWITCH"]
+
+
 def test_fpu_use_follows_what_was_saved() -> None:
     lines = [switch(1, 0, "swapper/0", 0, "R", "a", 5)]
     for i, features in enumerate(["800", "803", "803", "0"]):

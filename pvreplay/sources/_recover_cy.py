@@ -54,7 +54,7 @@ S_CR3 = 8  # Xen wrote a kernel CR3 in the switch to it; the value is in out[1]
 S_KTHREAD = 16  # an INFO record says kernel thread
 S_USER = 32  # an INFO record says it has user mappings
 S_DIES = 64  # its next switch out is its last
-S_EXITS = 128  # ... or an EXIT record comes first
+S_EXITS = 128  # ... or an EXIT record comes first (and no EXEC before either)
 S_SAVES_TOLD = 256  # some FPU save is among the records
 S_FLUSHES_TOLD = 512  # some TLB flush is
 
@@ -65,6 +65,7 @@ _FPU_ACTIVATED = cython.declare(cython.ulonglong, records.FPU_ACTIVATED)
 _XEN_CR3 = cython.declare(cython.ulonglong, records.XEN_CR3)
 _INFO = cython.declare(cython.ulonglong, records.INFO)
 _EXIT = cython.declare(cython.ulonglong, records.EXIT)
+_EXEC = cython.declare(cython.ulonglong, records.EXEC)
 _EVIDENCE = cython.declare(cython.ulonglong, records.MC_BATCH)
 _NO_PREV = cython.declare(cython.ulonglong, records.NO_PREV)
 _DEAD = cython.declare(cython.ulonglong, records.STATE_DEAD)
@@ -329,9 +330,10 @@ def scan(
                     found |= 16
                 if ((w1 >> 24) & 2) != 0:
                     found |= 32
-        elif type == _EXIT and (w2 & _MASK32) == pid and not decided:
+        elif type in (_EXIT, _EXEC) and (w2 & _MASK32) == pid and not decided:
             decided = True
-            found |= 128
+            if type == _EXIT:
+                found |= 128
         i += 1
     out[3] = unsaved
     return found

@@ -42,6 +42,8 @@ class Handlers:
         """vfork parent -> child."""
         self._blocked: set[int] = set()
         """vfork parents that have gone to sleep."""
+        self._early: set[int] = set()
+        """vfork children whose exec was concluded before it was told."""
         self.by_type: Final[dict[int, Handler]] = {
             r.SWITCH: self._switch,
             r.NEWTASK: self._newtask,
@@ -252,6 +254,9 @@ class Handlers:
         if not task:
             return
         tables.set_comm(task, comm, self.name(comm))
+        if task in self._early:
+            self._early.discard(task)
+            return
         self._new_image(time_ns, cpu, task)
 
     def _new_image(self, time_ns: int, cpu: int, task: int) -> None:
@@ -274,20 +279,22 @@ class Handlers:
     def _vfork_done(self, i: int, time_ns: int, parent: int) -> None:
         """A vfork parent wakes up: its child called exec or exited.
 
-        Where the recording has no sched_process_exec, an exec is concluded unless the child's next
-        switch is its last.
+        The mm is gone before sched_process_exec or sched_process_exit tell (and a recording may
+        have neither).  So it was an exec, unless the child's next switch is its last or its exit
+        comes before it.
         """
         tables = self._tables
         tables.set(parent, loop.T_VFORK, on=False)
         self._blocked.discard(parent)
         child = self._vforks.pop(parent, 0)
-        if not child or self.execs or tables.has(child, loop.T_ENDED | loop.T_EXITED):
+        if not child or tables.has(child, loop.T_ENDED | loop.T_EXITED):
             return
         if tables.mm(child) != tables.mm(parent):
             return
         found = loop.scan(self._words, i + 1, self.end, tables.pid(child), array("Q", bytes(32)))
         if found & (loop.S_DIES | loop.S_EXITS):
             return
+        self._early.add(child)
         for cpu in range(len(tables.cpus) // 4):
             if tables.current(cpu) == child:
                 self._new_image(time_ns, cpu, child)
@@ -315,6 +322,7 @@ class Handlers:
         self.births.forget(pid)
         self.calls.slots.pop(task, None)
         self._vforks.pop(task, None)
+        self._early.discard(task)
 
     def _free(
         self, _i: int, _time_ns: int, cpu: int, _flags: int, _pid: int, a: int, _b: int, _c: int
