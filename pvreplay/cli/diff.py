@@ -20,7 +20,7 @@ Pairs = list[tuple[Report, BackendResult, Report, BackendResult]]
 @click.argument("sides", nargs=-1, metavar="A [vs] B [TRACE]", required=True)
 @options.model_options
 @options.backend_option
-@options.output_options("text", "json")
+@options.output_options("text", "json", "markdown", "html")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when the sides differ.")
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace.")
 def command(
@@ -65,6 +65,14 @@ def command(
         from pvreplay.report import diff_json
 
         options.emit(diff_json.render(comparison), output)
+    elif form == "markdown":
+        from pvreplay.report import diff_markdown
+
+        options.emit(diff_markdown.render(comparison), output)
+    elif form == "html":
+        from pvreplay.report import diff_html
+
+        options.emit(diff_html.render(comparison), output)
     else:
         from pvreplay.report import diff_text
 

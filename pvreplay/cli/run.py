@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pvreplay.cli import options
+from pvreplay.cli import formats, options
 from pvreplay.cli.flow import make_report, verdict
 from pvreplay.cli.main import QuickHelp
 
@@ -13,7 +13,7 @@ from pvreplay.cli.main import QuickHelp
 @click.argument("trace", required=False)
 @options.model_options
 @options.backend_option
-@options.output_options("text", "json")
+@options.output_options("text", "json", *formats.MODULES)
 @click.option("--strict", is_flag=True, help="Let performance findings set exit code 1 too.")
 @click.option(
     "--lenient", is_flag=True, help="Accept a damaged trace: report what it holds, without exit code 3."
@@ -66,6 +66,9 @@ def command(
         from pvreplay.report import json
 
         options.emit(json.render(report), output)
+    elif form in formats.MODULES:
+        content = formats.render(form, report, strict=strict, lenient=lenient, assume=assume)
+        options.emit(content, output)
     else:
         from pvreplay.report import text
 

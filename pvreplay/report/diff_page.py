@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pvreplay.replay.result import Violation
 from pvreplay.report.blocks import Block, Cell, Fold, Heading, Items, PageData, Para, Span, Table, cut
+from pvreplay.report.cases import total
 from pvreplay.report.compare import METRICS, Comparison, OpChange, Pair
 from pvreplay.report.diff_text import NAMES, ratio
 from pvreplay.report.figures import count
@@ -36,9 +37,10 @@ def page(comparison: Comparison) -> PageData:
 def _verdict(comparison: Comparison) -> Span:
     if comparison.equal:
         return ("No difference.", "good")
-    new = sum(len(pair.only_b) for pair in comparison.pairs)
+    new = {(found.rule, found.op): found for pair in comparison.pairs for found in pair.only_b}
     if new:
-        return (f"{count(new, 'broken rule')} only on the second side.", "bad")
+        worst = any(found.severity != "perf" for found in new.values())
+        return (f"Only on the second side: {total([*new.values()])}.", "bad" if worst else "warn")
     return ("The sides differ.", "warn")
 
 

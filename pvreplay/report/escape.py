@@ -67,7 +67,7 @@ def html(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """*text* as Markdown: plain words stay prose, anything that could mean more becomes code.
+    """*text* as Markdown within a line: plain words stay prose, what could mean more becomes code.
 
     Beside markup that is what GitHub and GitLab make links of (mentions, issue
     numbers, web addresses), which would notify people: in code they leave it alone.
@@ -78,9 +78,19 @@ def markdown(text: str) -> str:
     shown = terminal(text)
     odd = shown.removesuffix(" %").translate(_PROSE)
     refers = "  " in shown or "www." in shown or "://" in shown
-    if odd or refers or shown.startswith((" ", "-", "+", "=")) or not _inside_words(shown, "_"):
+    if odd or refers or shown.startswith(" ") or not _inside_words(shown, "_"):
         return markdown_code(text)
-    return shown.replace("<", "&lt;").replace(">", "&gt;")
+    return shown.replace("<", "&lt;")
+
+
+def markdown_line(line: str) -> str:
+    """A line of escaped Markdown that shall be a paragraph, whatever it begins with."""
+    if line[:1] in ("-", "+", "=", ">"):
+        return f"\\{line}"
+    digits = len(line) - len(line.lstrip("0123456789"))
+    if digits and line[digits : digits + 1] in (".", ")"):
+        return f"{line[:digits]}\\{line[digits:]}"
+    return line
 
 
 def _inside_words(text: str, char: str) -> bool:

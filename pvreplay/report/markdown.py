@@ -54,9 +54,9 @@ def _block(block: Block) -> str:
     if isinstance(block, Heading):
         return f"{'#' * block.level} {_line(block.spans)}"
     if isinstance(block, Para):
-        return _line(block.spans)
+        return escape.markdown_line(_line(block.spans))
     if isinstance(block, Items):
-        return "\n".join(f"- {_line(item)}" for item in block.items)
+        return "\n".join(f"- {escape.markdown_line(_line(item))}" for item in block.items)
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Bars):
