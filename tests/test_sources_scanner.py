@@ -77,6 +77,13 @@ def payloads(draw: st.DrawFn) -> bytes:
                 b"sys_read(fd: 3)",
                 b"sys_iopl(level: 3)",
                 b"irq_handler_entry: irq=1 name=x",
+                b"sys_enter: NR 54 (3, 0, 0, 0, 0, 0)",
+                b"sys_enter: NR 172 (3, 0, 0, 0, 0, 0)",
+                b"sys_enter: NR 172(3, 0)",
+                b"sys_exit: NR 172 = -1",
+                b"sys_exit: NR 600 = -1",
+                b"sys_exit: NR 1=0",
+                b"sys_exit: id=1 ret=1",
                 b"print: hello: [001] 1.5: sched_switch: no",
                 b"sched_switch: ",
             ]

@@ -29,12 +29,15 @@ ACT_TLB = 3
 ACT_DEACTIVATED = 4
 ACT_ACTIVATED = 5
 ACT_CR3 = 6
+ACT_RAW = 7
 
 # state words, shared with the caller
 S_RECORDS = 0  # records in words
 S_TIME = 1  # time of the last event line
 S_INTEGER = 2  # 1 after a time without a decimal point
-STATE_WORDS = 4
+S_RAW = 4  # a bit for each system call number below RAW_MAX that gives a record
+RAW_MAX = 512
+STATE_WORDS = 4 + 8
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
@@ -357,6 +360,23 @@ def _line(
     if slot == 1:
         return -1
     q = p
+    if slot == 7:
+        # raw_syscalls: "NR 54 (..." or "NR 54 = 0"; nearly all of them give nothing
+        while data[q] != 78 and data[q] != 10:
+            q += 1
+        value = 0
+        digits = 0
+        if data[q] == 78 and data[q + 1] == 82 and data[q + 2] == 32:
+            q += 3
+            while _is_digit(data[q]) and digits < 4:
+                value = 10 * value + (data[q] - 48)
+                digits += 1
+                q += 1
+        if digits == 0 or value >= 512 or data[q] != 32:
+            return -1
+        if (state[4 + (value >> 6)] >> (value & 63)) & 1 != 0:
+            return -1
+        slot = 0
     if slot != 0:
         if data[p] != 58 or data[p + 1] != 32:
             return -1

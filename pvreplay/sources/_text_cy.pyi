@@ -9,9 +9,12 @@ ACT_TLB: int
 ACT_DEACTIVATED: int
 ACT_ACTIVATED: int
 ACT_CR3: int
+ACT_RAW: int
 S_RECORDS: int
 S_TIME: int
 S_INTEGER: int
+S_RAW: int
+RAW_MAX: int
 STATE_WORDS: int
 
 def hash_name(name: bytes) -> int: ...

@@ -10,6 +10,7 @@ from array import array
 from typing import Final, Protocol
 
 from pvreplay.sources import _text_cy as fast
+from pvreplay.sources.records import RAW_NUMBERS
 from pvreplay.sources.textevents import EventParser
 from pvreplay.sources.textlines import LineParser
 
@@ -26,6 +27,8 @@ _ACTIONS: Final = {
     b"x86_fpu_regs_deactivated": fast.ACT_DEACTIVATED,
     b"x86_fpu_regs_activated": fast.ACT_ACTIVATED,
     b"xen_mmu_write_cr3": fast.ACT_CR3,
+    b"sys_enter": fast.ACT_RAW,
+    b"sys_exit": fast.ACT_RAW,
 }
 
 
@@ -64,6 +67,8 @@ class TextSource:
         self._names = _name_table(self._events.names)
         self._comms = array("Q", bytes(8 * 3 * 256))
         self._state = array("Q", bytes(8 * fast.STATE_WORDS))
+        for number in RAW_NUMBERS:
+            self._state[fast.S_RAW + number // 64] |= 1 << number % 64
         self._block = bytearray(BLOCK_BYTES)
         self._at = 0
         self._end = 0
