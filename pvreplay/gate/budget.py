@@ -35,6 +35,8 @@ class Budget(NamedTuple):
         return baseline * (1 + self.value) if self.percent else baseline + self.value
 
 
+_DIGITS_MAX = 18
+"""Of a budget, before and after the point: 64 bits."""
 NO_INCREASE = Budget(Fraction(0), True, False, "")
 
 
@@ -84,4 +86,7 @@ def _positive(text: str) -> Fraction:
         raise ValueError(text) from None
     if not number.is_finite() or number < 0:
         raise ValueError(text)
+    exponent = number.as_tuple().exponent
+    if number.adjusted() > _DIGITS_MAX or not isinstance(exponent, int) or exponent < -_DIGITS_MAX:
+        raise ValueError(text)  # 1e999999999 is a number of a billion digits
     return Fraction(number)

@@ -54,8 +54,8 @@ def find_table(document: Mapping[str, Any], path: str) -> tuple[Mapping[str, Any
     """
     tool = document.get("tool")
     prefix, place = "", document
-    if isinstance(tool, Mapping):
-        if "pvreplay" not in tool:
+    if isinstance(tool, Mapping) or path.endswith("pyproject.toml"):
+        if not isinstance(tool, Mapping) or "pvreplay" not in tool:
             return None
         prefix, place = "tool.pvreplay.", _table(tool["pvreplay"], path, "tool.pvreplay")
     for key in place:
