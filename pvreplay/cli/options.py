@@ -50,14 +50,20 @@ def assume_option(command: F) -> F:
 
 
 def model_options(command: F) -> F:
-    """Options that decide what is simulated: ``kernel``, ``iopl``, ``assume``, ``policy``, ``engine``."""
-    for option in (
+    """Options that decide what is simulated: those of :func:`path_options`, and ``engine``."""
+    return path_options(
         click.option(
             "--engine",
             type=click.Choice(["shape", "step"]),
             default="shape",
             help="shape: step each distinct switch once (default). step: step every one; slow, same result.",
-        ),
+        )(command)
+    )
+
+
+def path_options(command: F) -> F:
+    """Options that decide which path is simulated: ``kernel``, ``iopl``, ``assume``, ``policy``."""
+    for option in (
         click.option(
             "--policy",
             metavar="NAME",

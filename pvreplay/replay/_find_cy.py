@@ -13,7 +13,7 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 
-def nth(events: "const unsigned long long[::1]", skip: cython.Py_ssize_t) -> int:  # noqa: F722
+def nth(events: "const unsigned long long[::1]", skip: cython.Py_ssize_t) -> cython.Py_ssize_t:  # noqa: F722
     """The index of the switch after *skip* others; -1 - n when there are only n."""
     at: cython.Py_ssize_t
     count: cython.Py_ssize_t = events.shape[0] // 2
@@ -28,7 +28,7 @@ def nth(events: "const unsigned long long[::1]", skip: cython.Py_ssize_t) -> int
     return -1 - passed
 
 
-def since(events: "const unsigned long long[::1]", time_ns: cython.ulonglong) -> int:  # noqa: F722
+def since(events: "const unsigned long long[::1]", time_ns: cython.ulonglong) -> cython.Py_ssize_t:  # noqa: F722
     """The index of the first switch at *time_ns* or later, -1 when there is none."""
     at: cython.Py_ssize_t
     count: cython.Py_ssize_t = events.shape[0] // 2
@@ -44,7 +44,7 @@ def of_task(
     events: "const unsigned long long[::1]",  # noqa: F722
     wanted: cython.uchar[::1],
     current: cython.uint[::1],
-) -> int:
+) -> cython.Py_ssize_t:
     """The index of the first switch to or from a wanted task, -1 when there is none.
 
     *wanted* has a byte a task, *current* (65536) who runs on each CPU; it is
@@ -78,7 +78,7 @@ def next_on_cpu(
     events: "const unsigned long long[::1]",  # noqa: F722
     start: cython.Py_ssize_t,
     cpu: cython.ulonglong,
-) -> int:
+) -> cython.Py_ssize_t:
     """The index of the first event on *cpu* from *start* on, -1 when there is none."""
     at: cython.Py_ssize_t
     count: cython.Py_ssize_t = events.shape[0] // 2
