@@ -41,8 +41,7 @@ def render(form: str, report: Report, *, strict: bool, lenient: bool, assume: Ma
     if form in LOCATED:
         from pvreplay.cli.places import find_places
 
-        found = find_places(report.path, (one.first for one in report.violations), assume)
-        context = context._replace(places={(report.path, event): place for event, place in found.items()})
+        context = context._replace(places=find_places(report.path, report.violations, assume))
     if form == "github":
         from pvreplay.report import markdown
 

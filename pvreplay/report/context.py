@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from pvreplay.replay.result import First, Severity
+from pvreplay.replay.result import Severity, Violation
 
 STDIN = "stdin"
 """What CI is told as the file when a trace was read from standard input."""
@@ -19,6 +19,20 @@ class Place(NamedTuple):
     byte_offset: int | None = None
 
 
+class Spot(NamedTuple):
+    """What a place is looked up by: trace, number of the first event, step of the sequence."""
+
+    path: str
+    event: int
+    step: int
+
+    @classmethod
+    def of(cls, path: str, violation: Violation) -> Spot:
+        """Of a violation that was seen somewhere."""
+        assert violation.first is not None
+        return cls(path, violation.first.event, violation.step)
+
+
 class Context(NamedTuple):
     """How a report is shown to a CI system.
 
@@ -26,7 +40,7 @@ class Context(NamedTuple):
     too, a damaged trace does not.  *summary* says that a job summary is written beside
     it, which holds everything.  Paths are told relative to *base* (the root of the
     repository), as seen from *cwd*; both are absolute or empty.  *places* is
-    (trace path, event number) -> place, *lines* (file, name of a step) -> its line.
+    where violations were seen first, *lines* (file, name of a step) -> its line.
     """
 
     strict: bool = False
@@ -34,7 +48,7 @@ class Context(NamedTuple):
     summary: bool = False
     base: str = ""
     cwd: str = ""
-    places: Mapping[tuple[str, int], Place] = {}
+    places: Mapping[Spot, Place] = {}
     lines: Mapping[tuple[str, str], int] = {}
 
     def fails(self, severity: Severity) -> bool:
@@ -61,9 +75,11 @@ class Context(NamedTuple):
             return STDIN
         return self.inside(path) or os.path.basename(os.path.normpath(path)) or STDIN
 
-    def place(self, path: str, first: First | None) -> Place:
+    def place(self, path: str, violation: Violation) -> Place:
         """Where in *path* a violation was seen first; line 1 when that is not known."""
-        return self.places.get((path, first.event), Place()) if first else Place()
+        if violation.first is None:
+            return Place()
+        return self.places.get(Spot.of(path, violation), Place())
 
 
 PLAIN: Final = Context()

@@ -73,7 +73,7 @@ def _annotations(report: Report, file: str, context: Context) -> Iterable[Annota
         yield Annotation("warning", "lost events", [lost], file)
     priced = [result.name for result in report.backends]
     for violation in order.violations(report.violations):
-        yield finding(violation, priced, file, context.place(report.path, violation.first).line, context)
+        yield finding(violation, priced, file, context.place(report.path, violation).line, context)
 
 
 def finding(violation: Violation, priced: list[str], file: str, line: int, context: Context) -> Annotation:

@@ -69,7 +69,7 @@ def render(report: Report, context: Context = PLAIN) -> str:
         lost = f"{count(report.lost_events, 'event')} lost: the counts are lower bounds"
         found.append(plain(prints, "lost events", lost, "info", file))
     for violation in order.violations(report.violations):
-        line = context.place(report.path, violation.first).line
+        line = context.place(report.path, violation).line
         found.append(broken(prints, violation, priced, file, line, report.kernel, context))
     return document(found)
 

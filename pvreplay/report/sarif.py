@@ -57,7 +57,7 @@ def _result(
     report: Report, violation: Violation, context: Context, rule: int, prints: Fingerprints
 ) -> build.Node:
     file = context.file(report.path)
-    place = context.place(report.path, violation.first)
+    place = context.place(report.path, violation)
     where_told = where(violation.backends, [result.name for result in report.backends])
     words = f"{headline(violation)} ({where_told}, {count(violation.count, 'time')})."
     if violation.first is not None:
