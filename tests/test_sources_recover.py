@@ -491,7 +491,7 @@ def test_compiled_and_interpreted_recovery_agree(path: object, monkeypatch: pyte
     compiled = read(RecoveredTrace(TextSource(io.BytesIO(text), "ftrace")))
     slow = interpreted("_recover_cy")
     assert _recover_cy.COMPILED and not slow.COMPILED
-    for name in ("run", "scan", "find", "put"):
+    for name in ("run", "scan", "find", "put", "seek"):
         monkeypatch.setattr(_recover_cy, name, getattr(slow, name))
     assert read(RecoveredTrace(TextSource(io.BytesIO(text), "ftrace"))) == compiled
 

@@ -337,3 +337,18 @@ def scan(
         i += 1
     out[3] = unsaved
     return found
+
+
+def seek(
+    words: cython.ulonglong[::1],
+    i: cython.Py_ssize_t,
+    n: cython.Py_ssize_t,
+    type: cython.ulonglong,
+    a: cython.ulonglong,
+) -> int:
+    """The first of records *i* .. *n* - 1 that has this type and this ``a``; -1 when there is none."""
+    while i < n:
+        if ((words[4 * i + 1] >> 16) & 0xFF) == type and (words[4 * i + 2] & _MASK32) == a:
+            return i
+        i += 1
+    return -1

@@ -89,14 +89,12 @@ class Handlers:
     def _exec_ahead(self, i: int, pid: int) -> int:
         """A thread that called exec takes its leader's pid before the event of the exec comes: the
         task of old_pid, when such an event is ahead."""
-        for j in range(i + 1, min(self.end, i + LOOKAHEAD)):
-            if self._words[4 * j + 1] >> 16 & 0xFF == r.EXEC:
-                now, old = self._words[4 * j + 2] & 0xFFFFFFFF, self._words[4 * j + 2] >> 32
-                task = self._tables.find(old)
-                if now == pid != old and task:
-                    self._tables.bind(pid, task)
-                    return task
-        return 0
+        at = loop.seek(self._words, i + 1, min(self.end, i + LOOKAHEAD), r.EXEC, pid)
+        old = self._words[4 * at + 2] >> 32 if at >= 0 else pid
+        task = self._tables.find(old) if old != pid else 0
+        if task:
+            self._tables.bind(pid, task)
+        return task
 
     def _dress(self, task: int, fpu: bool = False) -> None:
         """State that follows from what is assumed for a task with this mm."""
@@ -209,11 +207,11 @@ class Handlers:
     def _same_group(self, i: int, parent_pid: int, child_pid: int) -> bool:
         """Whether records ahead say that child and parent are threads of one process."""
         group = self.births.group
-        for j in range(i + 1, min(self.end, i + LOOKAHEAD)):
-            if self._words[4 * j + 1] >> 16 & 0xFF == r.INFO:
-                pid, tgid = self._words[4 * j + 2] & 0xFFFFFFFF, self._words[4 * j + 2] >> 32
-                if pid in (child_pid, parent_pid) and tgid:
-                    group[pid] = tgid
+        for pid in (child_pid, parent_pid):
+            if pid not in group:
+                at = loop.seek(self._words, i + 1, min(self.end, i + LOOKAHEAD), r.INFO, pid)
+                if at >= 0 and self._words[4 * at + 2] >> 32:
+                    group[pid] = self._words[4 * at + 2] >> 32
         return child_pid in group and group[child_pid] in (group.get(parent_pid, parent_pid), parent_pid)
 
     def _born(self, time_ns: int, cpu: int, parent: int, pid: int, comm: int, mm: int, how: str) -> int:
