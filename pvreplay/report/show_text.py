@@ -110,6 +110,7 @@ def alone(page: Page, walk: Walk, verbose: int) -> None:
     """A table of ops with what has been paid and what is pending after each."""
     fields = paid([walk])
     title(page, walk)
+    page.line(("  after each op: entries queued, what has been paid so far, writes still queued", "dim"))
     ops = _op_width(page, [walk], page.width // 3)
     became = max(len("became"), *(width_of(page.safe(_became(step))) for step in walk.steps))
     heads = ["queue", *fields]
