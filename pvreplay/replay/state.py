@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS: Final = 1 << 16
 """Items of one sequence, after folding; a longer one is refused."""
-MAX_SEQUENCES: Final = (1 << 26) - 2
+MAX_SEQUENCES: Final = (1 << 26) - 3
 MAX_EVENTS: Final = 1 << 40
 """Events of one trace: first_event has 40 bits (16 TiB of events)."""
 EVER: Final = (0, 1 << 64)
@@ -31,16 +31,21 @@ BAD_CPU, BAD_TASK, BAD_KIND, BAD_MM, BAD_SLOT, BAD_ARG, BAD_OP = 10, 11, 12, 13,
 
 # Parameters, in par.
 P_CPUS, P_TASKS, P_OPS, P_BITS, P_LIMIT, P_CAP, P_ARENA, P_SEQUENCES, P_SEQBITS = range(9)
-P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE = range(9, 17)
+P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE, P_KEPT = range(9, 18)
 
 # Totals, in st.
 S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
-S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED = range(8, 14)
+S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT = range(8, 15)
 
 _CPU_WORDS = 32
+_MASK64 = (1 << 64) - 1
 _NO_MM = 1 << 3
-_FLAG_BITS = {"used_math": 2, "fpu": 5, "gs": 9, "dr": 11, "io_bitmap": 13, "notsc": 15, "blockstep": 17}
-_KNOWN_OWN_STARTED = 1 | 4 | 8
+_USEDFPU = 1 << 5
+_ANY_IOPL = 1 << 7
+_FLAG_BITS = {"used_math": 2, "gs": 9, "dr": 11, "io_bitmap": 13, "notsc": 15, "blockstep": 17}
+_SPECIAL, _STARTED = 2, 15
+_NEW = 4
+_IN_LAZY_TLB = 1 << 30
 _SPECIAL_UNITS = {0: UNIT_NM, 1: UNIT_LEAVE_MM}
 
 
@@ -91,9 +96,10 @@ class State:
         self.ldt = _words(MM_MAX, "I")
         self.par = _words(32, "Q")
         self.st = _words(32, "Q")
-        self.st[S_EARLIEST] = (1 << 64) - 1
+        self.st[S_EARLIEST] = _MASK64
         for cpu in range(nr_cpus):
             self.cpus[cpu * _CPU_WORDS] = cpu * 8
+            self.cpus[cpu * _CPU_WORDS + _SPECIAL] = _NEW
             self.tasks[cpu * 8] = _NO_MM
         self._kernel(kernel)
         start, until = window_ns if window_ns is not None else EVER
@@ -118,6 +124,8 @@ class State:
         self.par[P_ANY_MATH] = not fpu.eager_needs_used_math
         self.par[P_RESET_ON_EXEC] = fpu.reset_on_exec
         self.par[P_PARKS] = kernel.parks
+        # what a switch leaves of prev's flags, besides the counter when the FPU was live
+        self.par[P_KEPT] = 0xFFFFFF & ~_USEDFPU if lazy else 0xFFFFFF
 
     # --- what a chunk brings before its events --------------------------------
 
@@ -131,12 +139,15 @@ class State:
         flags = task.iopl | task.fpu_counter << 24
         for name, bit in _FLAG_BITS.items():
             flags |= bool(getattr(task, name)) << bit
+        flags |= _ANY_IOPL if task.iopl else 0
+        flags |= _USEDFPU if (task.fpu if self.par[P_LAZY_FPU] else task.mm) else 0
         if task.mm == 0:
             flags |= _NO_MM
         elif task.mm not in self._mms_told:
             self._mms_told.add(task.mm)
             if task.ldt:
                 self.ldt[task.mm] = task.ldt
+                self.st[S_ANY_LDT] = 1
         self.tasks[at], self.tasks[at + 1] = flags, task.mm
         self.tasks[at + 2], self.tasks[at + 3], self.tasks[at + 4] = task.tls
         self.tasks[at + 5] = task.id
@@ -155,9 +166,10 @@ class State:
         self.cpus[at] = row
         mm = self.tasks[row + 1]
         if mm:
-            self.cpus[at + 1], self.cpus[at + 2] = mm, _KNOWN_OWN_STARTED
+            self.cpus[at + 1] = mm
         else:
-            self.cpus[at + 2] |= (self.cpus[at + 2] & 1) << 1 | 8
+            self.cpus[at + 1] |= _IN_LAZY_TLB
+        self.cpus[at + _STARTED] = 1
 
     # --- running ---------------------------------------------------------------
 
@@ -213,22 +225,17 @@ class State:
                 self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
                 self.par[P_SEQUENCES] = room
                 self._seqtab()
+                loop.rehash(self.seqtab, self.seqoff, self.arena, self.par[P_SEQBITS], self.st[S_SEQUENCES])
 
     def _table(self, bits: int) -> None:
         self.table, self.first = _words(2 << bits, "Q"), _words(2 << bits, "Q")
         self.par[P_BITS], self.par[P_LIMIT] = bits, (1 << bits) // 2
 
     def _seqtab(self) -> None:
-        """A hash table at most half full; the entries are made again from the sequences there are."""
+        """An empty table that the sequences there is room for fill half at most."""
         bits = (2 * self.par[P_SEQUENCES]).bit_length()
         self.seqtab = _words(1 << bits, "Q")
         self.par[P_SEQBITS] = bits
-        for number in range(self.st[S_SEQUENCES]):
-            h = sequence_hash(self.sequence(number))
-            slot = h & ((1 << bits) - 1)
-            while self.seqtab[slot]:
-                slot = (slot + 1) & ((1 << bits) - 1)
-            self.seqtab[slot] = (h >> 32) << 32 | (number + 1)
 
     # --- reading out -----------------------------------------------------------
 
@@ -241,8 +248,8 @@ class State:
         table, first = self.table, self.first
         found = []
         for slot in range(0, len(table), 2):
-            if table[slot + 1]:
-                key, event_prev = table[slot], first[slot]
+            if table[slot]:
+                key, event_prev = table[slot] ^ _MASK64, first[slot]
                 unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
                 if payload >> 26:
                     payload &= 0x3FFFFFF
@@ -267,15 +274,6 @@ class State:
 def row_order(row: Row) -> tuple[int, int, int, int, int]:
     """Rows in the order of first occurrence, whatever the engine."""
     return row.first_event, row.unit_type, row.cpu, row.task, row.payload
-
-
-def sequence_hash(items: tuple[int, ...]) -> int:
-    """The 64-bit hash ``_loop_cy._close`` finds a sequence by."""
-    h = len(items)
-    for item in items:
-        h = (h ^ item) * 0x1E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
-        h ^= h >> 29
-    return h
 
 
 def _copied(old: memoryview, new: memoryview) -> memoryview:
