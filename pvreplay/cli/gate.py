@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from pvreplay.cli import options
+from pvreplay.cli import formats, options
+from pvreplay.cli.main import QuickHelp
 from pvreplay.errors import BaselineError, TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _increase(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         ) from None
 
 
-@click.command()
+@click.command(cls=QuickHelp)
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
 @click.option(
     "--baseline", metavar="FILE", help="What to compare with. Default: pvreplay-baseline.toml here."
@@ -67,7 +68,7 @@ def _increase(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace: judge what it holds.")
 @options.model_options
 @options.backend_option
-@options.output_options(*FORMATS)
+@options.output_options(*FORMATS, *formats.MODULES)
 def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
     """Fail when hypercalls rise above a baseline or a rule breaks.
 
@@ -265,6 +266,7 @@ def _measure(
             engine=engine,
             wrap=identify,
         )
+        assert identified[0].hashed == report.events, "the replay did not read the trace's chunks"
         settings = {f"assume.{key}": value for key, value in job.assume.items()}
         settings |= {"iopl": job.iopl} if job.iopl else {}
         settings |= {"policy": job.policy} if job.policy and job.policy != DEFAULT_POLICY else {}
@@ -390,6 +392,10 @@ def _render(verdict: Verdict, output: str | None, given: Mapping[str, Any]) -> N
     from importlib import import_module
 
     form = given["form"]
+    if form in formats.MODULES:
+        content = formats.render_gate(form, verdict, lenient=given["lenient"], assume=given["assume"])
+        options.emit(content, output)
+        return
     renderer = import_module(f"pvreplay.report.{FORMATS[form]}")
     if form != "text":
         options.emit(renderer.render_gate(verdict), output)

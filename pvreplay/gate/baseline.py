@@ -89,24 +89,31 @@ def _entry(entry: Entry) -> Iterator[str]:
         yield f"  {{ {', '.join(parts)} }},"
     yield "]"
     for name, backend in sorted(entry.backend.items()):
-        yield from _backend(f"backend.{_key(name)}", backend)
+        yield from _headlines(f"backend.{_key(name)}", backend)
+    for name, backend in sorted(entry.backend.items()):
+        yield from _details(f"backend.{_key(name)}", backend)
 
 
-def _backend(prefix: str, backend: BackendEntry) -> Iterator[str]:
+def _headlines(prefix: str, backend: BackendEntry) -> Iterator[str]:
+    """What a gate compares; first, so that a diff begins with it."""
     if backend.model:
         yield f"{prefix}.model = {quoted(backend.model)}"
     if backend.file:
         yield f"{prefix}.file = {quoted(backend.file)}"
     for counter in _COUNTERS:
         yield f"{prefix}.{counter} = {getattr(backend, counter)}"
-    for table in ("op", "outside", "shape", "task"):
-        for name, totals in sorted(getattr(backend, table).items()):
-            yield f"{prefix}.{table}.{_key(name)} = {_totals(totals)}"
     for name, broken in sorted(backend.violation.items()):
         yield (
             f"{prefix}.violation.{_key(name)} = {{ count = {broken.count}, "
             f"severity = {quoted(broken.severity)}, name = {quoted(broken.name)} }}"
         )
+
+
+def _details(prefix: str, backend: BackendEntry) -> Iterator[str]:
+    """What explains a change."""
+    for table in ("op", "outside", "shape", "task"):
+        for name, totals in sorted(getattr(backend, table).items()):
+            yield f"{prefix}.{table}.{_key(name)} = {_totals(totals)}"
 
 
 def _totals(totals: Totals) -> str:

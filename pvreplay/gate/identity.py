@@ -28,6 +28,8 @@ class Identified:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
+        self.hashed = 0
+        """Events so far."""
         self._events = xxhash.xxh3_128()
         self._tasks = xxhash.xxh3_128()
         self._starts = xxhash.xxh3_128()
@@ -40,6 +42,7 @@ class Identified:
             for pair in chunk.on:
                 self._starts.update(repr(pair).encode())
             self._events.update(chunk.events)
+            self.hashed += len(chunk.events) // 2
             yield chunk
 
     def __getattr__(self, name: str) -> Any:

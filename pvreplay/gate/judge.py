@@ -15,6 +15,7 @@ from pvreplay.gate.explain import explain, plain, top_op
 from pvreplay.gate.findings import findings
 from pvreplay.gate.match import Difference, Match, Measured
 from pvreplay.gate.verdict import (
+    BASELINE_RULE,
     SEVERITIES,
     VIOLATION_METRICS,
     Check,
@@ -233,9 +234,10 @@ class Comparison:
 
     def _say_why(self, check: Check, now: BackendEntry, then: BackendEntry | None, *, absolute: bool) -> None:
         if then is None or self.entry is None:
-            check.reason = sentence(check, "", absolute=absolute)
+            check.reason = sentence(check, absolute=absolute)
             return
-        check.reason = sentence(check, top_op(check.metric, then, now), absolute=absolute)
+        check.mostly = top_op(check.metric, then, now)
+        check.reason = sentence(check, absolute=absolute)
         if self.terms.explain:
             rate = check.metric.endswith("_per_switch")
             check.explain = explain(
@@ -275,7 +277,7 @@ def value(metric: str, backend: BackendEntry, entry: Entry) -> Fraction:
     return Fraction(getattr(backend, metric))
 
 
-def sentence(check: Check, top: str, *, absolute: bool) -> str:
+def sentence(check: Check, *, absolute: bool) -> str:
     """What a failed or improved check says, numbers and all."""
     name = check.metric.replace("_", " ")
     verb = "rose" if check.difference > 0 else "fell"
@@ -289,13 +291,13 @@ def sentence(check: Check, top: str, *, absolute: bool) -> str:
     if check.status == "fail" and check.limit is not None:
         told += f", {figure(check.limit)} allowed"
         told += f" by {check.rule}" if absolute else ""
-    return f"{told}; mostly {top}" if top else told
+    return f"{told}; mostly {check.mostly}" if check.mostly else told
 
 
 def _rule(where: str, relative: bool) -> str:
     if not where:
-        return "no increase over the baseline"
-    return f"the baseline and {where}" if relative else where
+        return BASELINE_RULE
+    return f"{BASELINE_RULE} but {where}" if relative else where
 
 
 def verdict_of(

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from pvreplay.gate.baseline import Baseline
-from pvreplay.gate.entry import Entry
+from pvreplay.gate.entry import Entry, spelled
 from pvreplay.replay.result import Report
 
 Kind = Literal["absent", "lost", "model_change", "trace_change", "kernel_change"]
@@ -94,7 +94,7 @@ def _is_suffix(name: str, path: str) -> bool:
 
 
 def _parts(path: str) -> list[str]:
-    return os.path.normpath(path).replace(os.sep, "/").split("/")
+    return spelled(os.path.normpath(path)).replace(os.sep, "/").split("/")
 
 
 def _new_names(paths: Sequence[str], place: int, path: str) -> list[str]:

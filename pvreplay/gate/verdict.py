@@ -32,6 +32,10 @@ VIOLATION_METRICS = tuple(f"violations.{severity}" for severity in SEVERITIES)
 """Occurrences of broken rules of one severity, e.g. ``violations.error``."""
 
 
+BASELINE_RULE = "no increase over the baseline"
+"""The *rule* of a check without tolerance and budget."""
+
+
 class Contribution(msgspec.Struct, kw_only=True):
     """One line of an explanation: what one op, shape or task adds to the change of a metric.
 
@@ -72,6 +76,8 @@ class Check(msgspec.Struct, kw_only=True):
     rule: str = ""
     reason: str = ""
     """One sentence for people; the numbers are in it."""
+    mostly: str = ""
+    """The op, or the rule and op, that adds the most to the change."""
     explain: list[Contribution] = []
 
     @property

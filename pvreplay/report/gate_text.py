@@ -5,7 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from pvreplay.gate.verdict import Check, Contribution, Finding, Outcome, TraceVerdict, Verdict, figure
+from pvreplay.gate.verdict import (
+    BASELINE_RULE,
+    Check,
+    Contribution,
+    Finding,
+    Outcome,
+    TraceVerdict,
+    Verdict,
+    figure,
+)
 from pvreplay.report import text_findings
 from pvreplay.report.figures import count
 from pvreplay.report.page import Page
@@ -93,7 +102,13 @@ def _table(page: Page, checks: Sequence[Check], trace: TraceVerdict, verbose: in
     if passed and trace.outcome != "updated":
         rest = "" if len(checks) == passed else f" of {len(checks)}"
         page.line((f"  {passed}{rest} checks passed", "dim"))
-    budgets = dict.fromkeys(check.rule for check in shown if not check.rule.startswith("no increase"))
+    blamed: dict[str, list[str]] = {}
+    for check in shown:
+        if check.status == "fail" and check.mostly and not check.explain:
+            blamed.setdefault(check.mostly, []).append(f"{check.backend} {check.metric.replace('_', ' ')}")
+    for op, metrics in blamed.items():
+        page.flow((op, "bad"), f"makes most of {', '.join(metrics)}", indent=4, first=2)
+    budgets = dict.fromkeys(check.rule for check in shown if check.rule != BASELINE_RULE)
     for rule in budgets:
         page.flow(("allowed by", "dim"), (rule, "dim"), indent=4, first=2)
 
@@ -179,7 +194,7 @@ def _rules(page: Page, found: Sequence[Finding], trace: TraceVerdict, verbose: i
         page.blank()
         word, style = _standing(one)
         if one.violation is not None and (one.fails or verbose):
-            page.line((f"  {word}", style))
+            page.line((word, style))
             text_findings.violation_lines(page, one.violation, trace.backends, verbose)
             continue
         page.flow(
@@ -219,7 +234,7 @@ def _summary(page: Page, verdict: Verdict) -> None:
     if failed:
         parts.append(f"{failed} of {count(len(verdict.checks), 'check')} over the limit")
     if broken:
-        parts.append(f"{count(broken, 'broken rule')} more than in the baseline")
+        parts.append(count(broken, "rule newly broken", "rules newly broken"))
     if better:
         parts.append(f"{count(better, 'metric')} better")
     if verdict.outcome == "updated":
@@ -236,13 +251,19 @@ def _summary(page: Page, verdict: Verdict) -> None:
         _command(page, "to see why:", verdict.explain_command)
     if verdict.outcome == "pass" and better:
         _command(page, "to lock the improvement in:", verdict.update_command)
-    elif verdict.outcome == "fail":
+    elif verdict.outcome == "fail" and _update_helps(verdict):
         _command(page, "if that is meant to be:", verdict.update_command)
     elif verdict.outcome == "not-comparable":
         _command(page, "to make this run the baseline:", verdict.update_command)
     source = [f"baseline {verdict.baseline}"] if verdict.baseline else []
     source += [f"budgets {verdict.config}"] if verdict.config else []
     page.flow((f"pvreplay {verdict.version}, model {verdict.model}; {', '.join(source)}".rstrip("; "), "dim"))
+
+
+def _update_helps(verdict: Verdict) -> bool:
+    """Whether anything fails because of the baseline: a budget of its own stays exceeded."""
+    over = any(check.status == "fail" and check.rule.startswith(BASELINE_RULE) for check in verdict.checks)
+    return bool(verdict.baseline) and (over or any(one.fails for one in verdict.findings))
 
 
 def _command(page: Page, why: str, command: str) -> None:
