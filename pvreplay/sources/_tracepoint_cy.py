@@ -18,7 +18,13 @@ try:
 except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
+from pvreplay.sources import records
+
 COMPILED = cython.compiled
+
+# Types of records.py that perf's own records become.
+_REC_EXEC = cython.declare(cython.ulonglong, records.EXEC)
+_REC_INFO = cython.declare(cython.ulonglong, records.INFO)
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
@@ -405,10 +411,10 @@ def decode(
                     a = _load32(data, at + 4)
                     c = _comm(data, at + 8, length - 8, keys, table, state)
                     if words[w] == 0:
-                        head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, 8) << 16
+                        head = (w1 & 0xFFFF) | _REC_INFO << 16
                         b = value
                     elif (misc >> 13) & 1 and programs[p + 4]:
-                        head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, 5) << 16
+                        head = (w1 & 0xFFFF) | _REC_EXEC << 16
                         b = a
                 elif handler == _PERF_TASK:
                     # u32 pid, ppid, tid, ptid; u64 time: a birth, or (program number 4) a death.
@@ -418,7 +424,7 @@ def decode(
                         flags = 1 if value == _load32(data, at + 4) else 2
                         if words[w] == 0:
                             # Synthesized: the children of kthreadd (2), and kthreadd, are kernel threads.
-                            head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, 8) << 16
+                            head = (w1 & 0xFFFF) | _REC_INFO << 16
                             flags = 1 if b == 2 or (a == 2 and b == 0) else 0
                             b = value
                 elif handler == _PERF_MMAP:
