@@ -150,6 +150,13 @@ def test_a_pid_used_again_is_another_task() -> None:
     assert tasks[1].mm != tasks[2].mm
 
 
+@pytest.mark.parametrize(("name", "lives"), [("kworker/0:0", 1), ("make", 2)])
+def test_a_kernel_thread_in_state_x_is_parked_and_a_program_is_dead(name: str, lives: int) -> None:
+    lines = [switch(1, 0, name, 5, "x", "swapper/0", 0), switch(2, 0, "swapper/0", 0, "R", name, 5)]
+    _, tasks = read(trace_of(*lines))
+    assert len(tasks) == lives
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_the_mm_is_given_up_once_before_the_last_switch(told: bool) -> None:
     lines = [switch(1, 0, "swapper/0", 0, "R", "a", 5)]

@@ -172,7 +172,7 @@ def run(
             head = tasks[2 * cur]
             if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
                 break
-            if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) == _DEAD):
+            if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
                 break
             pid = w2 >> 32
             nxt = 0
@@ -304,7 +304,7 @@ def scan(
                 cpu = w1 & 0xFFFF
                 if not decided:
                     decided = True
-                    if ((words[at + 3] >> 48) & 0xFF) == _DEAD:
+                    if ((words[at + 3] >> 48) & 0xFF) >= _DEAD:
                         found |= 64
         elif type == _FPU_DEACTIVATED:
             found |= 256

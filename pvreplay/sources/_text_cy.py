@@ -477,8 +477,10 @@ def _switch(
     p += 12
     if data[p] == 82:
         kind = 1
-    elif data[p] == 90 or data[p] == 88 or data[p] == 120:
+    elif data[p] == 90 or data[p] == 88:
         kind = 4
+    elif data[p] == 120:
+        kind = 5
     elif _is_word(data[p]) and not _is_digit(data[p]):
         kind = 3
     else:

@@ -132,7 +132,11 @@ class Handlers:
         else:
             prev = 0
             self._doubt("unknown_prev")
-        dead = bool(prev) and c >> 48 & 0xFF == r.STATE_DEAD
+        state = c >> 48 & 0xFF
+        dead = bool(prev) and (
+            state == r.STATE_DEAD
+            or (state == r.STATE_PARKED_OR_DEAD and bool(tables.mm(prev) or tables.has(prev, loop.T_EXITED)))
+        )
         if prev:
             tables.set_comm(prev, prev_comm, self.name(prev_comm))
             tables.set(prev, loop.T_NEWBORN, on=False)
@@ -140,7 +144,7 @@ class Handlers:
                 call = self.calls.switched_out(prev, self._words, i, self.end)
                 if call:
                     self._apply(i, time_ns, cpu, prev, call)
-            if tables.has(prev, loop.T_VFORK) and c >> 48 & 0xFF == r.STATE_BLOCKED:
+            if tables.has(prev, loop.T_VFORK) and state == r.STATE_BLOCKED:
                 self._blocked.add(prev)
             if dead:
                 self._leave_mm(time_ns, cpu, prev)

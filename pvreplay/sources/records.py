@@ -104,7 +104,9 @@ STATE_UNKNOWN: Final = 0
 STATE_RUNNABLE: Final = 1  # R, 0
 STATE_PREEMPTED: Final = 2  # R+
 STATE_BLOCKED: Final = 3  # S D T t I P ... and numbers
-STATE_DEAD: Final = 4  # Z, X, x: the task never runs again
+STATE_DEAD: Final = 4  # Z, X, 16, 32: the task never runs again
+STATE_PARKED_OR_DEAD: Final = 5
+"""x, 64: TASK_DEAD up to Linux 4.13, a parked kernel thread from 4.14 on (which will run again)."""
 
 # --- canonical system calls ------------------------------------------------------------------
 SYS_IOPL: Final = 1

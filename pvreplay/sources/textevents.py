@@ -75,22 +75,25 @@ _EXTEND_RESULTS: Final = {b"OK": 0, b"BAD_OP": 1, b"NO_SPACE": 2}
 def state_class(state: bytes) -> int:
     """STATE_* of a prev_state as it is printed.
 
-    Numbers: EXIT_ZOMBIE and EXIT_DEAD are 16 and 32 in every kernel; 64 is TASK_DEAD up to 4.13 and
-    a parked kernel thread later, for which a new life costs nothing.  TASK_STATE_MAX, "preempted",
+    Numbers: EXIT_ZOMBIE and EXIT_DEAD are 16 and 32 in every kernel.  TASK_STATE_MAX, "preempted",
     moved from 256 to 1024, 2048 and 4096.
     """
     if state[:1].isdigit():
         number = int(state.split()[0], 0) if state.startswith(b"0x") else int(state.split()[0])
         if number == 0:
             return r.STATE_RUNNABLE
-        if number & 0x70:
+        if number & 0x30:
             return r.STATE_DEAD
+        if number == 64:
+            return r.STATE_PARKED_OR_DEAD
         return r.STATE_PREEMPTED if number in (256, 1024, 2048, 4096) else r.STATE_BLOCKED
     if b"+" in state:
         return r.STATE_PREEMPTED
     if state.startswith(b"R"):
         return r.STATE_RUNNABLE
-    return r.STATE_DEAD if state[:1] in (b"Z", b"X", b"x") else r.STATE_BLOCKED
+    if state.startswith(b"x"):
+        return r.STATE_PARKED_OR_DEAD
+    return r.STATE_DEAD if state[:1] in (b"Z", b"X") else r.STATE_BLOCKED
 
 
 class EventParser:
