@@ -354,7 +354,7 @@ def test_a_rule_that_was_kept_and_is_broken_now_fails_whatever_else_got_better(
     assert all(finding["severity"] in ("error", "security") and finding["op"] for finding in failing)
     assert all(finding["violation"]["drawn"] for finding in failing)
     out = repository.gate().out
-    assert "new:" in out and "<--" in out and "broken rule" in out
+    assert "new:" in out and "<--" in out and "newly broken" in out
     assert repository.gate("--update").code == 0
     assert repository.gate().code == 0
     repository.write("my.toml", 'extends = "2.6.21"\n')
