@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pvreplay.gate.verdict import Verdict
     from pvreplay.replay.result import Report
-    from pvreplay.report.context import Context
+    from pvreplay.report.context import Context, Place, Spot
 
 MODULES = {
     "junit": "pvreplay.report.junit",
@@ -79,3 +80,29 @@ def job_summary(write: Callable[[int], str]) -> bool:
         print(f"pvreplay: {path}: {error.strerror}: no job summary", file=sys.stderr)
         return False
     return True
+
+
+def render_gate(form: str, verdict: Verdict, *, lenient: bool, assume: Mapping[str, str]) -> str:
+    """*verdict* in *form*; for GitHub the job summary is written too, where there is one."""
+    from importlib import import_module
+
+    context = base_context(lenient=lenient)
+    if form in LOCATED:
+        from pvreplay.cli.places import find_lines, find_places
+        from pvreplay.report.gate_view import groups
+
+        places: dict[Spot, Place] = {}
+        lines: dict[tuple[str, str], int] = {}
+        for group in groups(verdict):
+            found = [one.violation for one in group.findings if one.violation is not None]
+            places |= find_places(group.trace.path, found, assume)
+            if context.inside(group.trace.kernel_path):
+                lines |= find_lines(group.trace.kernel_path)
+        context = context._replace(places=places, lines=lines)
+    if form == "github":
+        from pvreplay.report import markdown
+
+        context = context._replace(
+            summary=job_summary(lambda limit: markdown.render_gate(verdict, context, limit=limit))
+        )
+    return str(import_module(MODULES[form]).render_gate(verdict, context))

@@ -34,6 +34,21 @@ def find_places(path: str, violations: Iterable[Violation], assume: Mapping[str,
     return {}
 
 
+def find_lines(path: str) -> dict[tuple[str, str], int]:
+    """(*path*, name) -> the first line of a kernel's own file that holds the name in quotes."""
+    import re
+
+    quoted = re.compile(rb"""["']([\w:.@-]+)["']""")
+    found: dict[tuple[str, str], int] = {}
+    if not path.endswith(".toml") or not os.path.isfile(path):
+        return found
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            for name in quoted.findall(line.partition(b"#")[0]):
+                found.setdefault((path, name.decode("utf-8", "surrogateescape")), number)
+    return found
+
+
 class _Search:
     """The way from the first event of a sequence to the op at fault."""
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import BackendResult, Report, Totals
 from pvreplay.report import order
 from pvreplay.report.context import PLAIN, Context
@@ -98,3 +99,43 @@ def _backend(report: Report, result: BackendResult) -> Iterator[tuple[Cell, ...]
 
 def _totals(totals: Totals) -> tuple[Cell, ...]:
     return (totals.count, totals.hypercalls, totals.entries, totals.traps, totals.rom_calls)
+
+
+GATE_COLUMNS = (
+    "trace",
+    "kernel",
+    "backend",
+    "part",
+    "name",
+    "status",
+    "fails",
+    "baseline",
+    "current",
+    "difference",
+    "limit",
+    "rule",
+    "reason",
+)
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as CSV: a row a check, then a row a broken rule and backend."""
+    return write(GATE_COLUMNS, _gate(verdict))
+
+
+def _gate(verdict: Verdict) -> Iterator[tuple[Cell, ...]]:
+    for check in verdict.checks:
+        yield (
+            *(check.trace, check.kernel, check.backend, "check", check.metric, check.status),
+            int(check.status == "fail"),
+            *(check.baseline, check.current),
+            None if check.baseline is None else check.difference,
+            *(check.limit, check.rule, check.reason),
+        )
+    for one in verdict.findings:
+        what = f"{one.rule} {one.name} {one.op}"
+        for backend in one.backends:
+            yield (
+                *(one.trace, one.kernel, backend, "rule", what, one.standing, int(one.fails)),
+                *(one.baseline, one.current, one.current - one.baseline, None, one.severity, ""),
+            )

@@ -76,7 +76,8 @@ def markdown(text: str) -> str:
     ('GDT.TLS still queued since step 3', '`ping @all`')
     """
     shown = terminal(text)
-    odd = shown.removesuffix(" %").translate(_PROSE)
+    shares = shown.replace(" %)", ")").replace(" %,", ",").removesuffix(" %")
+    odd = shares.translate(_PROSE)
     refers = "  " in shown or "www." in shown or "://" in shown
     if odd or refers or shown.startswith(" ") or not _inside_words(shown, "_"):
         return markdown_code(text)

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
+from pvreplay.gate.verdict import Finding, Verdict, improved
 from pvreplay.replay.result import Report, Violation
 from pvreplay.report import order
 from pvreplay.report.cases import headline, steps, total
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import github, github_log, github_property
 from pvreplay.report.figures import count
+from pvreplay.report.gate_view import (
+    Group,
+    check_lines,
+    check_target,
+    check_title,
+    finding_line,
+    finding_target,
+    groups,
+    target,
+    told,
+)
 from pvreplay.report.text_findings import where
 
 LIMIT: Final = 10
@@ -85,3 +97,53 @@ def finding(violation: Violation, priced: list[str], file: str, line: int, conte
         file,
         line,
     )
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as workflow commands; improvements are one notice, with the command that keeps them."""
+    words = f"gate: {verdict.outcome}"
+    failing = sum(check.status == "fail" for check in verdict.checks)
+    broken = sum(one.fails for one in verdict.findings)
+    parts = [
+        *([f"{count(failing, 'check')} over the limit"] if failing else []),
+        *([f"{count(broken, 'rule')} broken"] if broken else []),
+    ]
+    return commands(_judged(verdict, context), ", ".join([words, *parts]), context)
+
+
+def _judged(verdict: Verdict, context: Context) -> Iterable[Annotation]:
+    for group in groups(verdict):
+        yield from _trace(group, verdict, context)
+        for check in group.checks:
+            if check.status == "fail":
+                file, place = check_target(group, check, context)
+                lines = [group.title, *check_lines(check)]
+                yield Annotation("error", check_title(check), lines, file, place.line)
+        for one in group.findings:
+            if told(one):
+                yield _rule(one, group, context)
+    better = improved(verdict)
+    if better and verdict.outcome == "pass":
+        lines = [check.reason or check_title(check) for check in better[:LIMIT]]
+        lines.append(f"to lock it in: {verdict.update_command}")
+        yield Annotation("notice", f"{count(len(better), 'metric')} better", lines)
+    if verdict.outcome in ("fail", "not-comparable"):
+        yield Annotation("notice", "if that is meant to be", [verdict.update_command])
+
+
+def _trace(group: Group, verdict: Verdict, context: Context) -> Iterable[Annotation]:
+    trace = group.trace
+    file, place = target(group, (), context)
+    if trace.damage:
+        level: Level = "error" if trace.outcome == "damaged" else "warning"
+        yield Annotation(level, "damaged trace", [group.title, trace.damage], context.file(trace.path))
+    if trace.outcome == "not-comparable":
+        yield Annotation("error", "not comparable", [group.title, *trace.reasons], file, place.line)
+
+
+def _rule(one: Finding, group: Group, context: Context) -> Annotation:
+    file, place = finding_target(group, one, context)
+    drawn = [headline(one.violation), *steps(one.violation)] if one.violation else []
+    title = f"{one.rule} {one.name} ({', '.join(one.backends)})"
+    lines = [group.title, finding_line(one), *drawn]
+    return Annotation("error" if one.fails else "warning", title, lines, file, place.line)

@@ -11,12 +11,22 @@ from typing import Final, Literal
 
 import msgspec
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report, Severity, Violation
 from pvreplay.report import escape, order
 from pvreplay.report.cases import headline
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.figures import count
 from pvreplay.report.fingerprint import Fingerprints
+from pvreplay.report.gate_view import (
+    check_target,
+    check_title,
+    finding_line,
+    finding_target,
+    groups,
+    target,
+    told,
+)
 from pvreplay.report.text_findings import where
 
 Importance = Literal["info", "minor", "major", "critical", "blocker"]
@@ -78,10 +88,14 @@ def plain(
     prints: Fingerprints, name: str, words: str, importance: Importance, file: str, line: int = 1
 ) -> Finding:
     """A finding that is no broken rule; *name* and *file* identify it."""
+    return _finding(name, words, prints.next(file, name), importance, file, line)
+
+
+def _finding(name: str, words: str, print_: str, importance: Importance, file: str, line: int) -> Finding:
     return Finding(
         description=escape.terminal(words),
         check_name=escape.terminal(name),
-        fingerprint=prints.next(file, name),
+        fingerprint=print_,
         severity=importance,
         location=Location(escape.terminal(file), Lines(line)),
     )
@@ -100,11 +114,40 @@ def broken(
     importance = SEVERITY[violation.severity]
     if violation.severity == "perf" and context.strict:
         importance = "major"
-    told = f"{where(violation.backends, priced)}, {count(violation.count, 'time')}"
-    return Finding(
-        description=escape.terminal(f"{headline(violation)} ({told}, kernel {kernel}). {violation.advice}"),
-        check_name=escape.terminal(f"{violation.rule} {violation.name}"),
-        fingerprint=prints.of(violation, file, kernel),
-        severity=importance,
-        location=Location(escape.terminal(file), Lines(line)),
-    )
+    on = f"{where(violation.backends, priced)}, {count(violation.count, 'time')}, kernel {kernel}"
+    words = f"{headline(violation)} ({on}). {violation.advice}"
+    name = f"{violation.rule} {violation.name}"
+    return _finding(name, words, prints.of(violation, file, kernel), importance, file, line)
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as a code quality report: checks over their limit, rules broken newly or more often."""
+    prints = Fingerprints()
+    found = []
+    for group in groups(verdict):
+        trace = group.trace
+        file, place = target(group, (), context)
+        if trace.damage:
+            importance: Importance = "blocker" if trace.outcome == "damaged" else "minor"
+            words = f"{group.title}: {trace.damage}"
+            found.append(plain(prints, "damaged trace", words, importance, context.file(trace.path)))
+        if trace.outcome == "not-comparable":
+            words = f"{group.title}: {'; '.join(trace.reasons)}"
+            found.append(plain(prints, "not comparable", words, "major", file, place.line))
+        for check in group.checks:
+            if check.status == "fail":
+                file, place = check_target(group, check, context)
+                title = check_title(check)
+                words = f"{group.title}, {check.backend}: {check.reason}"
+                print_ = prints.next(file, trace.name, trace.kernel, title)
+                found.append(_finding(title, words, print_, "critical", file, place.line))
+        for one in group.findings:
+            if told(one):
+                file, place = finding_target(group, one, context)
+                key = (file, trace.name, trace.kernel, one.rule, one.op, *one.backends)
+                advice = f" {one.violation.advice}" if one.violation else ""
+                words = f"{group.title}: {one.op}, {finding_line(one)}.{advice}"
+                importance = SEVERITY[one.severity]
+                name = f"{one.rule} {one.name}"
+                found.append(_finding(name, words, prints.next(*key), importance, file, place.line))
+    return document(found)

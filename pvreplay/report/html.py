@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report
-from pvreplay.report import escape, run_page
+from pvreplay.report import escape, gate_page, run_page
 from pvreplay.report.blocks import (
     Bars,
     Block,
@@ -30,6 +31,11 @@ POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';
 def render(report: Report, context: Context = PLAIN) -> str:
     """*report* as one HTML file."""
     return write(run_page.page(report, context))
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as one HTML file."""
+    return write(gate_page.page(verdict, context))
 
 
 def write(page: PageData) -> str:

@@ -6,10 +6,12 @@ no attribute is written that it does not know.
 
 from __future__ import annotations
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import BackendResult, Report
 from pvreplay.report.cases import Case, cases, drawing, headline
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import xml
+from pvreplay.report.gate_view import Group, check_lines, finding_line, finding_title, groups
 
 METRICS = ("hypercalls", "hypercalls_per_switch", "entries", "traps", "rom_calls")
 
@@ -133,3 +135,46 @@ def _rule(suite: Suite, case: Case, priced: list[str], context: Context) -> None
         suite.case(case.title, failure=headline(failing[0]) + more, type=failing[0].severity, text=text)
     else:
         suite.case(case.title, skipped="" if case.found else case.skipped, text=text)
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as JUnit XML: a suite a trace, a case a check.
+
+    What is not comparable, and a damaged trace, is an error: neither pass nor failure.
+    """
+    return document([_gate_suite(group) for group in groups(verdict)])
+
+
+def _gate_suite(group: Group) -> Suite:
+    trace = group.trace
+    suite = Suite(f"pvreplay.gate.{trace.name}@{trace.kernel}")
+    suite.properties = [
+        ("path", trace.path),
+        ("kernel", trace.kernel),
+        ("outcome", trace.outcome),
+        ("switches", str(trace.switches)),
+        ("events", str(trace.events)),
+        ("lost_events", str(trace.lost_events)),
+        ("digest", trace.digest),
+    ]
+    damaged = trace.damage if trace.outcome == "damaged" else ""
+    suite.case("trace is whole", error=damaged, type="damaged", text=[trace.damage] if trace.damage else [])
+    reasons = trace.reasons if trace.outcome == "not-comparable" else []
+    suite.case("comparable", error="; ".join(reasons), type="not-comparable", text=reasons + trace.notes)
+    for check in group.checks:
+        suite.case(
+            f"{check.backend} {check.metric}",
+            failure=check.reason if check.status == "fail" else "",
+            skipped=(check.reason or "not comparable") if check.status == "not-comparable" else "",
+            type=check.metric,
+            text=check_lines(check, len(check.explain)),
+        )
+    for one in group.findings:
+        drawn = drawing(one.violation, trace.backends) if one.violation else []
+        suite.case(
+            finding_title(one),
+            failure=finding_line(one) if one.fails else "",
+            type=one.severity,
+            text=[finding_line(one), *drawn],
+        )
+    return suite

@@ -6,10 +6,13 @@ before the result line of their test, a description holds no ``#``.
 
 from __future__ import annotations
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report
 from pvreplay.report.cases import Case, cases, drawing
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import ktap
+from pvreplay.report.gate_view import Group as Judged
+from pvreplay.report.gate_view import check_lines, finding_line, finding_title, groups
 
 INDENT = "  "
 
@@ -91,3 +94,36 @@ def _rule(group: Group, case: Case, priced: list[str], context: Context) -> None
     said = [line for found in case.found for line in drawing(found, priced)]
     ok = not any(context.fails(found.severity) for found in case.found)
     group.test(case.title, ok, skip="" if case.found else case.skipped, said=said)
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
+    """*verdict* as KTAP: a test a trace, a subtest a check or broken rule."""
+    whole = Group()
+    for group in groups(verdict):
+        trace = group.trace
+        error = {"damaged": trace.damage, "not-comparable": "; ".join(trace.reasons)}.get(trace.outcome, "")
+        checks = _checks(group)
+        whole.test(
+            group.title,
+            not error and not checks.failed,
+            error=error,
+            said=[*trace.notes, *([trace.damage] if trace.damage else [])],
+            inside=checks,
+        )
+    return document(whole)
+
+
+def _checks(group: Judged) -> Group:
+    inside = Group()
+    for check in group.checks:
+        unsure = check.status == "not-comparable"
+        inside.test(
+            f"{check.backend} {check.metric}",
+            check.status != "fail",
+            skip=(check.reason or "not comparable") if unsure else "",
+            said=[] if unsure else check_lines(check, len(check.explain)),
+        )
+    for one in group.findings:
+        drawn = drawing(one.violation, group.trace.backends) if one.violation and one.fails else []
+        inside.test(finding_title(one), not one.fails, said=[finding_line(one), *drawn])
+    return inside

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report
-from pvreplay.report import escape, run_page
+from pvreplay.report import escape, gate_page, run_page
 from pvreplay.report.blocks import (
     Bars,
     Block,
@@ -32,6 +33,11 @@ BAR = 30
 def render(report: Report, context: Context = PLAIN, *, limit: int = LIMIT) -> str:
     """*report* as Markdown of at most *limit* bytes: what does not fit is left out, and told."""
     return write(run_page.page(report, context), limit)
+
+
+def render_gate(verdict: Verdict, context: Context = PLAIN, *, limit: int = LIMIT) -> str:
+    """*verdict* as Markdown of at most *limit* bytes."""
+    return write(gate_page.page(verdict, context), limit)
 
 
 def write(page: PageData, limit: int = LIMIT) -> str:
