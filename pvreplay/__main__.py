@@ -67,6 +67,9 @@ def _run(args: list[str]) -> int:
     from pvreplay.cli.main import group
 
     if "_PVREPLAY_COMPLETE" in os.environ:
+        from pvreplay.cli.complete import register
+
+        register()
         group.main(args, prog_name="pvreplay")  # writes the shell's completions and exits
     from click.exceptions import Exit
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from pvreplay.cli import options
+from pvreplay.cli.main import QuickHelp
 from pvreplay.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     return int(whole or "0") * 1_000_000_000 + int(decimals.ljust(9, "0"))
 
 
-@click.command()
+@click.command(cls=QuickHelp)
 @click.argument("trace", required=False)
 @click.option("--switch", "number", type=click.IntRange(min=0), metavar="N", help="Switch N, counted from 0.")
 @click.option(
