@@ -17,12 +17,12 @@ Arrays
         at word 8*r; the idle task of CPU c is row c, task t is row CPU_MAX + t.
         A "row" kept in ``cpus`` is that first word.
     ``ldt``     LDT identity of each mm; ldt[0] stays 0
-    ``table``   open-addressing hash table, two words a slot: complement of the key (0 = free), count
-    ``first``   two words a slot: first event | previous task << 40, its time
+    ``table``   open-addressing hash table: first two words for each slot, complement of the key (0 =
+        free) and count; then two more for each, first event | previous task << 40 and its time
     ``buf``     room for the open sequence of each CPU
     ``seqtab``  hash table of sequence numbers: hash high half << 32 | number + 1
     ``seqoff``  where sequence n starts in ``arena``; one more entry than sequences
-    ``par``     the parameters, ``st`` the totals: see ``P_`` and ``S_`` in state.py
+    ``st``      the totals and, from word 32 on, the parameters: see ``S_`` and ``P_`` in state.py
 
 Task flags are placed so that a shape comes out of masks and shifts: a flag at
 its "prev" bit of :mod:`pvreplay.machine.shape`, the "next" bit being one above.
@@ -60,7 +60,6 @@ except ModuleNotFoundError:
 @cython.exceptval(check=False)
 def _count(
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     bits: cython.ulonglong,
     key: cython.ulonglong,
@@ -71,17 +70,18 @@ def _count(
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
-    last: cython.ulonglong = ((cython.cast(cython.ulonglong, 1) << bits) - 1) * 2
+    size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << bits
     slot: cython.ulonglong = ((key * HASH & MASK64) >> (64 - bits)) * 2
     key ^= MASK64
     while table[slot] != key:
         if table[slot] == 0:
             table[slot] = key
-            first[slot] = event_prev
-            first[slot + 1] = time
+            table[slot + size] = event_prev
+            table[slot + size + 1] = time
             st[0] += 1
+            st[15] |= st[0] + 3 > st[36]
             break
-        slot = (slot + 2) & last
+        slot = (slot + 2) & (size - 1)
     table[slot + 1] += 1
 
 
@@ -133,12 +133,10 @@ def _close(
     clocks: cython.ulonglong[::1],
     tasks: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
     seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     cpu: cython.ulonglong,
     counted: cython.uint,
@@ -149,7 +147,7 @@ def _close(
     MASK64 = MASK64 * 2 + 1
     MASK32: cython.ulonglong = 0xFFFFFFFF
     c: cython.ulonglong = cpu * 32
-    at: cython.ulonglong = cpu * par[5]
+    at: cython.ulonglong = cpu * st[37]
     length: cython.ulonglong = cpus[c + 13]
     worth: cython.uint = cpus[c + 12] & 16
     i: cython.ulonglong
@@ -168,7 +166,7 @@ def _close(
     for i in range(length):
         h = (h ^ buf[at + i]) * HASH & MASK64
         h ^= h >> 29
-    slot = h & ((cython.cast(cython.ulonglong, 1) << par[8]) - 1)
+    slot = h & ((cython.cast(cython.ulonglong, 1) << st[40]) - 1)
     while True:
         entry = seqtab[slot]
         if entry == 0:
@@ -180,6 +178,8 @@ def _close(
             st[2] = start + length
             seqoff[number + 1] = start + length
             seqtab[slot] = (h >> 32) << 32 | (number + 1)
+            if st[2] + st[37] + 3 > st[38] or st[1] + 3 > st[39]:
+                st[15] |= 2
             break
         if entry >> 32 == h >> 32:
             number = (entry & MASK32) - 1
@@ -190,13 +190,12 @@ def _close(
                     j += 1
                 if j == length:
                     break
-        slot = (slot + 1) & ((cython.cast(cython.ulonglong, 1) << par[8]) - 1)
+        slot = (slot + 1) & ((cython.cast(cython.ulonglong, 1) << st[40]) - 1)
     key = ((1 << 26) + 2 + number) | cpu << 27 | cython.cast(cython.ulonglong, tasks[cpus[c] + 5]) << 40
     _count(
         table,
-        first,
         st,
-        par[3],
+        st[35],
         key,
         clocks[cpu * 16 + 8] | cython.cast(cython.ulonglong, cpus[c + 14]) << 40,
         clocks[cpu * 16 + 9],
@@ -254,12 +253,10 @@ def _odd_switch(
     tasks: cython.uint[::1],
     ldt: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
     seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     t: cython.ulonglong,
     w: cython.ulonglong,
@@ -298,22 +295,20 @@ def _odd_switch(
     shape: cython.uint
     eager: cython.uint
     flags: cython.uint = cpus[c + 12]
-    counted: cython.uint = (t - par[14] & MASK64) <= par[15]
+    counted: cython.uint = (t - st[46] & MASK64) <= st[47]
     row: cython.uint = counted
     prev: cython.ulonglong
-    if arg >= par[1]:
+    if arg >= st[33]:
         return 11
-    if st[0] + 3 > par[4]:
-        return 1
-    if cpus[c + 13] + 3 > par[5]:
+    if st[15]:
+        return 1 if st[15] & 1 else 3
+    if cpus[c + 13] + 3 > st[37]:
         return 2
-    if st[2] + cpus[c + 13] + 3 > par[6] or st[1] + 3 > par[7]:
-        return 3
     n = (arg + CPU_MAX if arg else cpu) * 8
     nf = tasks[n]
     prev = tasks[p + 5]
-    eager = (nf >> 24) >= par[10]
-    eager &= nf >> 2 | cython.cast(cython.uint, par[11])
+    eager = (nf >> 24) >= st[42]
+    eager &= nf >> 2 | cython.cast(cython.uint, st[43])
     shape = _guards(tasks, ldt, st[14], cpus[c + 1], p, n, pf, nf) | eager << 6
     if cpus[c + 2] & NEW:
         if t < st[10]:
@@ -335,31 +330,31 @@ def _odd_switch(
             cpus[c + 8] = 1
             cpus[c + 12] |= SWITCHED
         elif flags & OPEN:
-            _close(cpus, clocks, tasks, table, first, buf, seqtab, seqoff, arena, par, st, cpu, row)
-        _push(cpus, clocks, tasks, buf, par[5], cpu, BEGIN << 56, 1, event, t)
+            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
+        _push(cpus, clocks, tasks, buf, st[37], cpu, BEGIN << 56, 1, event, t)
         cpus[c + 12] |= WINDOW
         row = 0
-    elif cpus[c + 8] and par[13]:
+    elif cpus[c + 8] and st[45]:
         shape |= PREV_PARKED
-        _push(cpus, clocks, tasks, buf, par[5], cpu, PARK << 56, 1, event, t)
-        _close(cpus, clocks, tasks, table, first, buf, seqtab, seqoff, arena, par, st, cpu, row)
+        _push(cpus, clocks, tasks, buf, st[37], cpu, PARK << 56, 1, event, t)
+        _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
         cpus[c + 8] = 0
         pf |= PARKED
         tasks[p] = pf
     elif cpus[c + 8]:
-        _push(cpus, clocks, tasks, buf, par[5], cpu, SWITCH << 56 | shape, 1, event, t)
+        _push(cpus, clocks, tasks, buf, st[37], cpu, SWITCH << 56 | shape, 1, event, t)
         cpus[c + 8] = 1
         cpus[c + 12] |= SWITCHED
         row = 0
     elif flags & (OPEN | WINDOW | AFTER) == OPEN:
-        _close(cpus, clocks, tasks, table, first, buf, seqtab, seqoff, arena, par, st, cpu, row)
+        _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
     if row:
         shape |= (tasks[n] & PARKED) << 1
-        _count(table, first, st, par[3], shape | cpu << 27 | arg << 40, event | prev << 40, t)
+        _count(table, st, st[35], shape | cpu << 27 | arg << 40, event | prev << 40, t)
     st[3] += counted
     st[4] += p == n
     # prev may be next: its row is written before next's is read
-    tasks[p] = pf & (cython.cast(cython.uint, par[17]) | (COUNTER if pf & USEDFPU else 0))
+    tasks[p] = pf & (cython.cast(cython.uint, st[49]) | (COUNTER if pf & USEDFPU else 0))
     nf = tasks[n]
     tasks[n] = cython.cast(cython.uint, (nf | eager << 5) + (eager << 24) & MASK32)
     cpus[c] = cython.cast(cython.uint, n)
@@ -369,7 +364,7 @@ def _odd_switch(
         cpus[c + 1] |= IN_LAZY_TLB
     if begins == 0 and tasks[n] & PARKED:
         tasks[n] &= ~PARKED
-        _push(cpus, clocks, tasks, buf, par[5], cpu, RESUME << 56, 1, event, t)
+        _push(cpus, clocks, tasks, buf, st[37], cpu, RESUME << 56, 1, event, t)
         cpus[c + 8] = 1
     cpus[c + 2] = DEEP if cpus[c + 8] else 0
     return 0
@@ -384,18 +379,17 @@ def _other(
     tasks: cython.uint[::1],
     ldt: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
-    seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
-    arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     t: cython.ulonglong,
     w: cython.ulonglong,
     event: cython.ulonglong,
 ) -> cython.int:
-    """Any event but SWITCH and BEGIN; 0, or why not: see ``MORE_`` and ``BAD_`` in state.py."""
+    """Any event but SWITCH and BEGIN.
+
+    0, or why not (``MORE_`` and ``BAD_`` in state.py), or -1 when it ends the CPU's sequence, -2 when it
+    does and does not count.
+    """
     MASK32: cython.ulonglong = 0xFFFFFFFF
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
@@ -428,23 +422,21 @@ def _other(
     p: cython.ulonglong = cpus[c]
     n: cython.ulonglong
     pf: cython.uint = tasks[p]
-    lazy_fpu: cython.uint = cython.cast(cython.uint, par[9])
+    lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
     special: cython.uint = cpus[c + 2]
     flags: cython.uint = cpus[c + 12]
     target: cython.ulonglong = p
     who: cython.ulonglong = tasks[p + 5]
-    counted: cython.uint = (t - par[14] & MASK64) <= par[15]
+    counted: cython.uint = (t - st[46] & MASK64) <= st[47]
     push: cython.uint = 0
     worth: cython.uint = 1
     bit: cython.uint = 0
     depth: cython.uint
     item: cython.ulonglong
-    if st[0] + 3 > par[4]:
-        return 1
-    if cpus[c + 13] + 3 > par[5]:
+    if st[15]:
+        return 1 if st[15] & 1 else 3
+    if cpus[c + 13] + 3 > st[37]:
         return 2
-    if st[2] + cpus[c + 13] + 3 > par[6] or st[1] + 3 > par[7]:
-        return 3
     if special & NEW:
         if t < st[10]:
             st[10] = t
@@ -459,7 +451,7 @@ def _other(
 
     # --- who runs, a task's life ---
     if kind == 2:  # ON
-        if arg >= par[1]:
+        if arg >= st[33]:
             return 11
         st[8] += cpus[c + 15]
         cpus[c + 15] = 1
@@ -474,7 +466,7 @@ def _other(
         if arg == 0 or arg >= MM_MAX:
             return 13
         pf &= ~(NO_MM | USEDFPU | USED_MATH | GS | DR)
-        if par[12]:
+        if st[44]:
             pf &= ~COUNTER
         tasks[p] = pf | (0 if lazy_fpu else USEDFPU)
         tasks[p + 1] = cython.cast(cython.uint, arg)
@@ -483,10 +475,10 @@ def _other(
         tasks[p + 4] = 0
         cpus[c + 1] = cython.cast(cython.uint, arg)
     elif kind == 5:  # FORK
-        if arg == 0 or arg >= par[1]:
+        if arg == 0 or arg >= st[33]:
             return 11
         n = (arg + CPU_MAX) * 8
-        pf &= cython.cast(cython.uint, par[17]) | (COUNTER if pf & USEDFPU else 0)
+        pf &= cython.cast(cython.uint, st[49]) | (COUNTER if pf & USEDFPU else 0)
         tasks[p] = pf
         pf &= ~(NO_MM | USEDFPU | DR | BLOCKSTEP | PARKED)
         tasks[n] = pf | tasks[n] & NO_MM
@@ -504,7 +496,7 @@ def _other(
     elif kind == 3:  # FPU
         if lazy_fpu and not pf & USEDFPU:  # #NM
             if counted:
-                _count(table, first, st, par[3], 1 << 26 | cpu << 27 | who << 40, event | who << 40, t)
+                _count(table, st, st[35], 1 << 26 | cpu << 27 | who << 40, event | who << 40, t)
             tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
     elif kind == 34:  # KERNEL_FPU
         if lazy_fpu:
@@ -537,7 +529,7 @@ def _other(
     elif kind == 33:
         bit = BLOCKSTEP
     elif kind == 32:  # FOR
-        if arg >= par[1]:
+        if arg >= st[33]:
             return 11
         cpus[c + 3] = cython.cast(cython.uint, (arg + CPU_MAX if arg else cpu) * 8)
         special |= FOR_PENDING
@@ -546,7 +538,7 @@ def _other(
     elif kind == 14:  # FLUSH_IPI
         if cpus[c + 1] & (IN_LAZY_TLB | LEFT) == IN_LAZY_TLB and cpus[c + 1] & ACTIVE:
             if counted:
-                _count(table, first, st, par[3], 1 << 26 | 1 | cpu << 27 | who << 40, event | who << 40, t)
+                _count(table, st, st[35], 1 << 26 | 1 | cpu << 27 | who << 40, event | who << 40, t)
             cpus[c + 1] |= LEFT
     elif kind == 28:  # LOST
         st[6] += arg
@@ -585,7 +577,7 @@ def _other(
     elif kind == 27:  # FLUSH
         push = 1
     elif kind == 30:  # OP
-        if arg & 0xFFFF >= par[2]:
+        if arg & 0xFFFF >= st[34]:
             return 16
         push = 1
     elif kind == 31:  # END
@@ -605,11 +597,11 @@ def _other(
         item = cython.cast(cython.ulonglong, kind) << 56
         if kind == 17 or kind == 30:
             item |= arg
-        _push(cpus, clocks, tasks, buf, par[5], cpu, item, worth, event, t)
+        _push(cpus, clocks, tasks, buf, st[37], cpu, item, worth, event, t)
     depth = cpus[c + 8] | cpus[c + 9] | cpus[c + 10] | cpus[c + 11]
-    if depth == 0 and cpus[c + 12] & (OPEN | WINDOW | AFTER) == OPEN:
-        _close(cpus, clocks, tasks, table, first, buf, seqtab, seqoff, arena, par, st, cpu, counted)
     cpus[c + 2] = special | (DEEP if depth else 0)
+    if depth == 0 and cpus[c + 12] & (OPEN | WINDOW | AFTER) == OPEN:
+        return -1 if counted else -2
     return 0
 
 
@@ -625,12 +617,10 @@ def _run(
     tasks: cython.uint[::1],
     ldt: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
     seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ) -> cython.int:
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
@@ -643,17 +633,17 @@ def _run(
     PARKED: cython.uint = 1 << 21
     COUNTER: cython.uint = 0xFF000000
     IN_LAZY_TLB: cython.uint = 1 << 30
-    nr_cpus: cython.ulonglong = par[0]
-    nr_tasks: cython.ulonglong = par[1]
-    shift: cython.ulonglong = 64 - par[3]
-    last: cython.ulonglong = ((cython.cast(cython.ulonglong, 1) << par[3]) - 1) * 2
-    lazy_fpu: cython.uint = cython.cast(cython.uint, par[9])
-    eager_from: cython.uint = cython.cast(cython.uint, par[10])
-    any_math: cython.uint = cython.cast(cython.uint, par[11])
-    from_time: cython.ulonglong = par[14]
-    span: cython.ulonglong = par[15]
-    base: cython.ulonglong = par[16]
-    kept: cython.uint = cython.cast(cython.uint, par[17])
+    nr_cpus: cython.ulonglong = st[32]
+    nr_tasks: cython.ulonglong = st[33]
+    shift: cython.ulonglong = 64 - st[35]
+    last: cython.ulonglong = ((cython.cast(cython.ulonglong, 1) << st[35]) - 1) * 2
+    lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
+    eager_from: cython.uint = cython.cast(cython.uint, st[42])
+    any_math: cython.uint = cython.cast(cython.uint, st[43])
+    from_time: cython.ulonglong = st[46]
+    span: cython.ulonglong = st[47]
+    base: cython.ulonglong = st[48]
+    kept: cython.uint = cython.cast(cython.uint, st[49])
     switches: cython.ulonglong = 0
     i: cython.ulonglong = begin
     t: cython.ulonglong
@@ -722,12 +712,10 @@ def _run(
                     tasks,
                     ldt,
                     table,
-                    first,
                     buf,
                     seqtab,
                     seqoff,
                     arena,
-                    par,
                     st,
                     t,
                     w,
@@ -746,32 +734,17 @@ def _run(
                 else:
                     special = 1
             if special:
-                status = _other(
-                    cpus,
-                    clocks,
-                    tasks,
-                    ldt,
-                    table,
-                    first,
-                    buf,
-                    seqtab,
-                    seqoff,
-                    arena,
-                    par,
-                    st,
-                    t,
-                    w,
-                    base + i,
-                )
+                status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
         elif kind == 29:  # BEGIN
             status = _odd_switch(
-                cpus, clocks, tasks, ldt, table, first, buf, seqtab, seqoff, arena, par, st, t, w, base + i
+                cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st, t, w, base + i
             )
         else:
-            status = _other(
-                cpus, clocks, tasks, ldt, table, first, buf, seqtab, seqoff, arena, par, st, t, w, base + i
-            )
-        if status:
+            status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
+        if status < 0:
+            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, status == -1)
+            status = 0
+        elif status:
             break
 
         # the latest time is what finish() finds, or was overwritten by an earlier one
@@ -798,20 +771,16 @@ def run(
     tasks: cython.uint[::1],
     ldt: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
     seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ):
     """Replay events *begin* .. *end* - 1 of *ev*; 0, or why it stopped before event ``st[9]``."""
     status: cython.int
     with cython.nogil:
-        status = _run(
-            ev, begin, end, cpus, clocks, tasks, ldt, table, first, buf, seqtab, seqoff, arena, par, st
-        )
+        status = _run(ev, begin, end, cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st)
     return status
 
 
@@ -820,12 +789,10 @@ def finish(
     clocks: cython.ulonglong[::1],
     tasks: cython.uint[::1],
     table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
     seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
-    par: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ):
     """Close the sequences still open at the end, CPU by CPU from ``st[9]``; 0, or what to grow first."""
@@ -834,51 +801,44 @@ def finish(
     cpu: cython.ulonglong
     c: cython.ulonglong
     counted: cython.uint
-    while st[9] < par[0]:
+    while st[9] < st[32]:
         cpu = st[9]
         c = cpu * 32
-        if st[0] + 1 > par[4]:
-            return 1
-        if st[2] + cpus[c + 13] > par[6] or st[1] + 1 > par[7]:
-            return 3
+        if st[15]:
+            return 1 if st[15] & 1 else 3
         if cpus[c + 12] & 1:
-            counted = (clocks[cpu * 16 + 2] - par[14] & MASK64) <= par[15]
+            counted = (clocks[cpu * 16 + 2] - st[46] & MASK64) <= st[47]
             # worth counting, and not a window merely waiting for the return to user mode
             if cpus[c + 12] & 16 and (
                 cpus[c + 12] & 2 or cpus[c + 8] | cpus[c + 9] | cpus[c + 10] | cpus[c + 11]
             ):
                 st[13] += 1
-            _close(cpus, clocks, tasks, table, first, buf, seqtab, seqoff, arena, par, st, cpu, counted)
+            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, counted)
         if clocks[cpu * 16 + 2] > st[11]:
             st[11] = clocks[cpu * 16 + 2]
         st[9] += 1
     return 0
 
 
-def move(
-    old_table: cython.ulonglong[::1],
-    old_first: cython.ulonglong[::1],
-    table: cython.ulonglong[::1],
-    first: cython.ulonglong[::1],
-    bits: cython.ulonglong,
-):
-    """Put every used slot of a table into a larger one of 2***bits* slots."""
+def move(old: cython.ulonglong[::1], table: cython.ulonglong[::1], bits: cython.ulonglong):
+    """Put every used slot of table *old* into the larger *table* of 2***bits* slots."""
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
-    last: cython.ulonglong = ((cython.cast(cython.ulonglong, 1) << bits) - 1) * 2
+    size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << bits
+    old_size: cython.ulonglong = cython.cast(cython.ulonglong, old.shape[0]) >> 1
     i: cython.ulonglong
     slot: cython.ulonglong
     i = 0
-    while i < cython.cast(cython.ulonglong, old_table.shape[0]):
-        if old_table[i]:
-            slot = (((old_table[i] ^ MASK64) * HASH & MASK64) >> (64 - bits)) * 2
+    while i < old_size:
+        if old[i]:
+            slot = (((old[i] ^ MASK64) * HASH & MASK64) >> (64 - bits)) * 2
             while table[slot]:
-                slot = (slot + 2) & last
-            table[slot] = old_table[i]
-            table[slot + 1] = old_table[i + 1]
-            first[slot] = old_first[i]
-            first[slot + 1] = old_first[i + 1]
+                slot = (slot + 2) & (size - 1)
+            table[slot] = old[i]
+            table[slot + 1] = old[i + 1]
+            table[slot + size] = old[i + old_size]
+            table[slot + size + 1] = old[i + old_size + 1]
         i += 2
 
 

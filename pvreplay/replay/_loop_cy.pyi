@@ -8,12 +8,10 @@ def run(
     tasks: memoryview,
     ldt: memoryview,
     table: memoryview,
-    first: memoryview,
     buf: memoryview,
     seqtab: memoryview,
     seqoff: memoryview,
     arena: memoryview,
-    par: memoryview,
     st: memoryview,
 ) -> int: ...
 def finish(
@@ -21,15 +19,11 @@ def finish(
     clocks: memoryview,
     tasks: memoryview,
     table: memoryview,
-    first: memoryview,
     buf: memoryview,
     seqtab: memoryview,
     seqoff: memoryview,
     arena: memoryview,
-    par: memoryview,
     st: memoryview,
 ) -> int: ...
-def move(
-    old_table: memoryview, old_first: memoryview, table: memoryview, first: memoryview, bits: int
-) -> None: ...
+def move(old: memoryview, table: memoryview, bits: int) -> None: ...
 def rehash(seqtab: memoryview, seqoff: memoryview, arena: memoryview, bits: int, number: int) -> None: ...

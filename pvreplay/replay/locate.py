@@ -172,7 +172,7 @@ class _Search:
             for cpu, task_id in chunk.on:
                 state.runs_on(cpu, task_id)
                 self._current[cpu] = task_id
-            state.par[st.P_OPS] = len(self.trace.meta.ops)
+            state.st[st.P_OPS] = len(self.trace.meta.ops)
             found = self._in(chunk.events, base)
         except TraceError as error:
             where = where_is(self.trace, chunk, state.at, base)
@@ -246,7 +246,7 @@ class _Search:
 
     def _open(self, cpu: int) -> list[int]:
         """The items of the sequence that is open on *cpu*."""
-        start = cpu * self._state.par[st.P_CAP]
+        start = cpu * self._state.st[st.P_CAP]
         return list(self._state.buf[start : start + self._state.cpus[32 * cpu + 13]])
 
     def _rest_of_sequence(self, words: memoryview, at: int, base: int) -> Located | None:

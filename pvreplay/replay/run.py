@@ -59,7 +59,7 @@ def replay(
             count = len(chunk.events) // 2
             if events + count > MAX_EVENTS:
                 raise TraceError(f"more than {MAX_EVENTS} events")
-            state.par[P_OPS] = len(trace.meta.ops)
+            state.st[P_OPS] = len(trace.meta.ops)
             if status := state.run(loop, chunk.events, events):
                 raise bad_event(state, status, chunk.events)
         except TraceError as error:
@@ -141,7 +141,7 @@ def bad_event(state: State, status: int, events: memoryview) -> TraceError:
         limit = 3 if kind == Kind.IOPL else 1
         return TraceError(f"{told} has the value {arg}", f"It is 0 to {limit}.")
     if status == names.BAD_OP:
-        known = state.par[names.P_OPS]
+        known = state.st[names.P_OPS]
         return TraceError(
             f"op {arg & 0xFFFF} in a trace whose op table has {known} entries",
             "The op table (meta ops) comes with the trace: whoever wrote it is wrong.",

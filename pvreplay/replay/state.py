@@ -29,13 +29,13 @@ EVER: Final = (0, 1 << 64)
 MORE_TABLE, MORE_BUF, MORE_ARENA = 1, 2, 3
 BAD_CPU, BAD_TASK, BAD_KIND, BAD_MM, BAD_SLOT, BAD_ARG, BAD_OP = 10, 11, 12, 13, 14, 15, 16
 
-# Parameters, in par.
-P_CPUS, P_TASKS, P_OPS, P_BITS, P_LIMIT, P_CAP, P_ARENA, P_SEQUENCES, P_SEQBITS = range(9)
-P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE, P_KEPT = range(9, 18)
+# Parameters, in st.
+P_CPUS, P_TASKS, P_OPS, P_BITS, P_LIMIT, P_CAP, P_ARENA, P_SEQUENCES, P_SEQBITS = range(32, 41)
+P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE, P_KEPT = range(41, 50)
 
-# Totals, in st.
+# Totals, in st too.
 S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
-S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT = range(8, 15)
+S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT, S_TIGHT = range(8, 16)
 
 _CPU_WORDS = 32
 _MASK64 = (1 << 64) - 1
@@ -60,6 +60,8 @@ class Room(NamedTuple):
 
 
 def _memory(size_bytes: int) -> memoryview:
+    if hasattr(mmap, "MAP_PRIVATE"):  # the default is shared memory, which is slower to touch
+        return memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     return memoryview(mmap.mmap(-1, size_bytes))
 
 
@@ -94,8 +96,7 @@ class State:
         self.clocks = cpu_memory.cast("Q")
         self.tasks = _words(8 * (CPU_MAX + self._task_room), "I")
         self.ldt = _words(MM_MAX, "I")
-        self.par = _words(32, "Q")
-        self.st = _words(32, "Q")
+        self.st = _words(64, "Q")
         self.st[S_EARLIEST] = _MASK64
         for cpu in range(nr_cpus):
             self.cpus[cpu * _CPU_WORDS] = cpu * 8
@@ -105,27 +106,28 @@ class State:
         start, until = window_ns if window_ns is not None else EVER
         if not 0 <= start < until <= 1 << 64:
             raise UsageError(f"a time window from {start} to {until} ns", "Its start comes before its end.")
-        self.par[P_CPUS] = nr_cpus
-        self.par[P_TASKS] = self.nr_tasks
-        self.par[P_FROM], self.par[P_SPAN] = start, until - start - 1
+        self.st[P_CPUS] = nr_cpus
+        self.st[P_TASKS] = self.nr_tasks
+        self.st[P_FROM], self.st[P_SPAN] = start, until - start - 1
         self._table(room.table_bits)
         self.buf = _words(nr_cpus * room.items, "Q")
-        self.par[P_CAP] = room.items
+        self.st[P_CAP] = room.items
         self.arena, self.seqoff = _words(room.arena, "Q"), _words(room.sequences + 1, "Q")
-        self.par[P_ARENA], self.par[P_SEQUENCES] = room.arena, room.sequences
+        self.st[P_ARENA], self.st[P_SEQUENCES] = room.arena, room.sequences
         self._seqtab()
+        self._room_left()
 
     def _kernel(self, kernel: Kernel) -> None:
         fpu = kernel.fpu
         lazy = fpu.model == "lazy"
-        self.par[P_LAZY_FPU] = lazy
+        self.st[P_LAZY_FPU] = lazy
         # the counter has 8 bits: from 256 on means never
-        self.par[P_EAGER_FROM] = min(max(fpu.eager_above + 1, 0), 256) if lazy else 256
-        self.par[P_ANY_MATH] = not fpu.eager_needs_used_math
-        self.par[P_RESET_ON_EXEC] = fpu.reset_on_exec
-        self.par[P_PARKS] = kernel.parks
+        self.st[P_EAGER_FROM] = min(max(fpu.eager_above + 1, 0), 256) if lazy else 256
+        self.st[P_ANY_MATH] = not fpu.eager_needs_used_math
+        self.st[P_RESET_ON_EXEC] = fpu.reset_on_exec
+        self.st[P_PARKS] = kernel.parks
         # what a switch leaves of prev's flags, besides the counter when the FPU was live
-        self.par[P_KEPT] = 0xFFFFFF & ~_USEDFPU if lazy else 0xFFFFFF
+        self.st[P_KEPT] = 0xFFFFFF & ~_USEDFPU if lazy else 0xFFFFFF
 
     # --- what a chunk brings before its events --------------------------------
 
@@ -140,7 +142,7 @@ class State:
         for name, bit in _FLAG_BITS.items():
             flags |= bool(getattr(task, name)) << bit
         flags |= _ANY_IOPL if task.iopl else 0
-        flags |= _USEDFPU if (task.fpu if self.par[P_LAZY_FPU] else task.mm) else 0
+        flags |= _USEDFPU if (task.fpu if self.st[P_LAZY_FPU] else task.mm) else 0
         if task.mm == 0:
             flags |= _NO_MM
         elif task.mm not in self._mms_told:
@@ -152,7 +154,7 @@ class State:
         self.tasks[at + 2], self.tasks[at + 3], self.tasks[at + 4] = task.tls
         self.tasks[at + 5] = task.id
         self.nr_tasks += 1
-        self.par[P_TASKS] = self.nr_tasks
+        self.st[P_TASKS] = self.nr_tasks
 
     def runs_on(self, cpu: int, task: int) -> None:
         """Task *task* (0 is idle) runs on *cpu* before the first event."""
@@ -178,7 +180,7 @@ class State:
 
         0, or BAD_* when event ``self.at`` cannot be.
         """
-        self.par[P_BASE] = base
+        self.st[P_BASE] = base
         arrays = self.cpus, self.clocks, self.tasks, self.ldt
         while True:
             status: int = loop.run(events, self.at, len(events) // 2, *arrays, *self._counts())
@@ -194,48 +196,62 @@ class State:
             self._grow(loop, status)
 
     def _counts(self) -> tuple[memoryview, ...]:
-        return self.table, self.first, self.buf, self.seqtab, self.seqoff, self.arena, self.par, self.st
+        return self.table, self.buf, self.seqtab, self.seqoff, self.arena, self.st
 
     def _grow(self, loop: Any, what: int) -> None:
         if what == MORE_TABLE:
-            table, first = self.table, self.first
-            self._table(self.par[P_BITS] + 2)
-            loop.move(table, first, self.table, self.first, self.par[P_BITS])
+            table = self.table
+            self._table(self.st[P_BITS] + 2)
+            loop.move(table, self.table, self.st[P_BITS])
         elif what == MORE_BUF:
-            old, cap = self.buf, self.par[P_CAP]
-            if cap >= MAX_ITEMS:
-                raise TraceError(
-                    f"a lazy MMU section or op window of more than {MAX_ITEMS} operations on one CPU",
-                    "Is its end missing from the trace? It must be left, or its window closed, somewhere.",
-                )
-            self.par[P_CAP] = new = min(cap * 4, MAX_ITEMS)
-            self.buf = _words(self.nr_cpus * new, "Q")
-            for cpu in range(self.nr_cpus):
-                used = self.cpus[cpu * _CPU_WORDS + 13]
-                if used:
-                    self.buf[cpu * new : cpu * new + used] = old[cpu * cap : cpu * cap + used]
+            self._more_items()
         else:
-            room = max(self.par[P_ARENA] * 2, self.par[P_ARENA] + self.par[P_CAP] + 4)
-            self.arena = _copied(self.arena, _words(room, "Q"))
-            self.par[P_ARENA] = room
-            if self.st[S_SEQUENCES] + 3 > self.par[P_SEQUENCES]:
-                room = min(self.par[P_SEQUENCES] * 2 + 4, MAX_SEQUENCES)
-                if room == self.par[P_SEQUENCES]:
-                    raise TraceError(f"more than {room - 3} different sequences of operations")
-                self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
-                self.par[P_SEQUENCES] = room
-                self._seqtab()
-                loop.rehash(self.seqtab, self.seqoff, self.arena, self.par[P_SEQBITS], self.st[S_SEQUENCES])
+            self._more_sequences(loop)
+        self._room_left()
+
+    def _more_items(self) -> None:
+        old, cap = self.buf, self.st[P_CAP]
+        if cap >= MAX_ITEMS:
+            raise TraceError(
+                f"a lazy MMU section or op window of more than {MAX_ITEMS} operations on one CPU",
+                "Is its end missing from the trace? It must be left, or its window closed, somewhere.",
+            )
+        self.st[P_CAP] = new = min(cap * 4, MAX_ITEMS)
+        self.buf = _words(self.nr_cpus * new, "Q")
+        for cpu in range(self.nr_cpus):
+            used = self.cpus[cpu * _CPU_WORDS + 13]
+            if used:
+                self.buf[cpu * new : cpu * new + used] = old[cpu * cap : cpu * cap + used]
+
+    def _more_sequences(self, loop: Any) -> None:
+        items = self.st[P_ARENA] * 2 + self.st[P_CAP] + 4
+        self.arena = _copied(self.arena, _words(items, "Q"))
+        self.st[P_ARENA] = items
+        if self.st[S_SEQUENCES] + 3 > self.st[P_SEQUENCES]:
+            room = min(self.st[P_SEQUENCES] * 4 + 4, MAX_SEQUENCES)
+            if room == self.st[P_SEQUENCES]:
+                raise TraceError(f"more than {room - 3} different sequences of operations")
+            self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
+            self.st[P_SEQUENCES] = room
+            self._seqtab()
+            loop.rehash(self.seqtab, self.seqoff, self.arena, self.st[P_SEQBITS], self.st[S_SEQUENCES])
+
+    def _room_left(self) -> None:
+        """Tell the loop which tables may not hold what one event can add: 1 rows, 2 sequences."""
+        st = self.st
+        rows = st[S_ROWS] + 3 > st[P_LIMIT]
+        sequences = st[S_ITEMS] + st[P_CAP] + 3 > st[P_ARENA] or st[S_SEQUENCES] + 3 > st[P_SEQUENCES]
+        st[S_TIGHT] = rows | sequences << 1
 
     def _table(self, bits: int) -> None:
-        self.table, self.first = _words(2 << bits, "Q"), _words(2 << bits, "Q")
-        self.par[P_BITS], self.par[P_LIMIT] = bits, (1 << bits) // 2
+        self.table = _words(4 << bits, "Q")
+        self.st[P_BITS], self.st[P_LIMIT] = bits, (1 << bits) // 2
 
     def _seqtab(self) -> None:
         """An empty table that the sequences there is room for fill half at most."""
-        bits = (2 * self.par[P_SEQUENCES]).bit_length()
+        bits = (2 * self.st[P_SEQUENCES]).bit_length()
         self.seqtab = _words(1 << bits, "Q")
-        self.par[P_SEQBITS] = bits
+        self.st[P_SEQBITS] = bits
 
     # --- reading out -----------------------------------------------------------
 
@@ -245,11 +261,12 @@ class State:
 
     def rows(self) -> list[Row]:
         """Everything counted, in the order of first occurrence."""
-        table, first = self.table, self.first
+        table = self.table
+        size = len(table) // 2
         found = []
-        for slot in range(0, len(table), 2):
+        for slot in range(0, size, 2):
             if table[slot]:
-                key, event_prev = table[slot] ^ _MASK64, first[slot]
+                key, event_prev = table[slot] ^ _MASK64, table[slot + size]
                 unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
                 if payload >> 26:
                     payload &= 0x3FFFFFF
@@ -263,7 +280,7 @@ class State:
                         task=key >> 40,
                         count=table[slot + 1],
                         first_event=event_prev & (MAX_EVENTS - 1),
-                        first_time_ns=first[slot + 1],
+                        first_time_ns=table[slot + size + 1],
                         first_prev=event_prev >> 40,
                     )
                 )
