@@ -33,8 +33,10 @@ class Machine(Execution):
     how often), *switches* (the four counts of each begin..end).  *steps* is the
     history, *found* the findings.  The policy changes what an order does only
     where the order breaks another policy: a section inside a section, CPU mode
-    inside a section.  *lazy_mmu* False: the kernel has no lazy MMU mode, its
-    sections are bookkeeping only.
+    inside a section.  *simulated*: a kernel is; what its modes do is then the
+    kernel's business (none counts sections, only start_context_switch parks one)
+    and the policy does no more than judge.  *lazy_mmu* False: the kernel has no
+    lazy MMU mode, its sections are bookkeeping only.
     """
 
     def __init__(
@@ -45,9 +47,12 @@ class Machine(Execution):
         rules: Watch | None = None,
         context: Context | None = None,
         lazy_mmu: bool = True,
+        simulated: bool = False,
     ) -> None:
         super().__init__(backend, context or Context(), lazy_mmu)
         self.policy = policy
+        self._counts_sections = policy.nesting == "counted" and not simulated
+        self._suspends = policy.suspends and not simulated
         self._watch = rules
         # The lazy mode's section inside sections, and what a switch has set aside.
         self.depth = 0
@@ -119,7 +124,7 @@ class Machine(Execution):
                 self.parked = False
                 self._enter(view, MODE_MMU)
         elif name == "enter_lazy_cpu" or name == "start_context_switch":
-            if self.mode == MODE_MMU and (self.policy.suspends or name == "start_context_switch"):
+            if self.mode == MODE_MMU and (self._suspends or name == "start_context_switch"):
                 view.flags |= vw.PARKED
                 self._leave(view, MODE_MMU, reason="park")
                 self.parked = True
@@ -136,7 +141,7 @@ class Machine(Execution):
     def _enter(self, view: View, mode: int) -> None:
         if mode == MODE_MMU and self.mode == MODE_NONE and not self.in_window:
             self.window += 1
-        if mode == MODE_MMU and self.mode == MODE_MMU and self.policy.nesting == "counted":
+        if mode == MODE_MMU and self.mode == MODE_MMU and self._counts_sections:
             self.depth += 1
             return
         if self._lazy[mode]:

@@ -27,6 +27,7 @@ NAMES: Final = (
     "CR4.TSD",
     "CR0.TS",
     "FPU",
+    "FPU.owner",
     "ds",
     "es",
     "fs",
@@ -51,6 +52,8 @@ GDT_TLS: Final = BITS["GDT.TLS"]
 IOPL: Final = BITS["EFLAGS.IOPL"]
 CR0_TS: Final = BITS["CR0.TS"]
 FPU: Final = BITS["FPU"]
+FPU_OWNER: Final = BITS["FPU.owner"]
+"""TS_USEDFPU: whether the FPU holds the current task's registers."""
 CURRENT: Final = BITS["current"]
 MM_CPUMASK: Final = BITS["mm_cpumask"]
 PTE: Final = BITS["PTE"]

@@ -6,7 +6,7 @@ event, :func:`pvreplay.replay.price.price` once per distinct unit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay.errors import ConfigError, TraceError
@@ -53,6 +53,9 @@ _ITEM_OPS: dict[int, str] = {
     ITEM_PARK: "park",
     ITEM_RESUME: "resume",
 }
+UnitStep = tuple[str, str, int, Context | None]
+"""An op, the kernel's name for the step it belongs to, how often, and the context from here on (None:
+as before)."""
 DRAWN_MAX = 48
 """Steps of a drawing; a longer sequence is drawn around the steps that matter."""
 
@@ -127,30 +130,46 @@ def run_window(
     *keep* keeps the machine with its steps although no rule was broken.
     """
     watch = watch_all() if rules is None else rules
-    machine = Machine(backend, policy=policy, rules=watch, lazy_mmu=kernel.lazy_mmu)
-    if unit_type == UNIT_SWITCH:
-        _switch(machine, kernel, facts)
-    elif unit_type == UNIT_NM:
-        for op in kernel.nm_ops:
-            machine.step(op, "nm")
-    elif unit_type == UNIT_LEAVE_MM:
-        for op in kernel.leave_mm_ops:
-            machine.step(op, "leave_mm")
-    else:
-        assert unit_type == UNIT_SEQ, unit_type
-        _sequence(machine, kernel, items, ops)
+    machine = Machine(backend, policy=policy, rules=watch, lazy_mmu=kernel.lazy_mmu, simulated=True)
+    step = machine.step
+    for text, place, repeat, context in unit_steps(
+        kernel, backend, facts, unit_type=unit_type, items=items, ops=ops
+    ):
+        if context is not None:
+            machine.context = context
+        step(text, place, repeat)
     machine.finish()
     return Outcome(unit_type, machine, keep)
 
 
-def _switch(machine: Machine, kernel: Kernel, facts: Mapping[str, int]) -> None:
-    backend = machine.backend
-    machine.context = switch_context(kernel, backend, facts)
-    step = machine.step
-    step("begin")
+def unit_steps(
+    kernel: Kernel,
+    backend: Backend,
+    facts: Mapping[str, int],
+    *,
+    unit_type: int = UNIT_SWITCH,
+    items: Sequence[int] = (),
+    ops: Sequence[str] = (),
+) -> Iterator[UnitStep]:
+    """What a unit is, op by op; arguments as those of :func:`run_window`."""
+    if unit_type == UNIT_SWITCH:
+        yield from _switch(kernel, backend, facts)
+    elif unit_type == UNIT_NM:
+        for op in kernel.nm_ops:
+            yield op, "nm", 1, None
+    elif unit_type == UNIT_LEAVE_MM:
+        for op in kernel.leave_mm_ops:
+            yield op, "leave_mm", 1, None
+    else:
+        assert unit_type == UNIT_SEQ, unit_type
+        yield from _sequence(kernel, backend, items, ops)
+
+
+def _switch(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -> Iterator[UnitStep]:
+    yield "begin", "", 1, switch_context(kernel, backend, facts)
     for place, op, operand, _ in kernel.expand({**facts, **backend.traits}):
-        step(f"{op}:{operand}" if operand else op, place)
-    step("end")
+        yield f"{op}:{operand}" if operand else op, place, 1, None
+    yield "end", "", 1, None
 
 
 def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -> Context:
@@ -180,19 +199,20 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
     )
 
 
-def _sequence(machine: Machine, kernel: Kernel, items: Sequence[int], ops: Sequence[str]) -> None:
-    outer = machine.context
+def _sequence(
+    kernel: Kernel, backend: Backend, items: Sequence[int], ops: Sequence[str]
+) -> Iterator[UnitStep]:
+    outer = Context()
     for item in items:
         kind, payload = item >> ITEM_SHIFT, item & _ITEM_MASK
         if kind == Kind.SET_PTE:
-            machine.step("set_pte", repeat=payload)
+            yield "set_pte", "", payload, outer
         elif kind == Kind.OP:
-            machine.step(_token(ops[payload & 0xFFFF], payload >> 16))
+            yield _token(ops[payload & 0xFFFF], payload >> 16), "", 1, outer
         elif kind == Kind.SWITCH:
-            _switch(machine, kernel, facts_of(payload))
-            machine.context = outer
+            yield from _switch(kernel, backend, facts_of(payload))
         else:
-            machine.step(_ITEM_OPS[kind])
+            yield _ITEM_OPS[kind], "", 1, outer
 
 
 def _token(name: str, operand: int) -> str:
