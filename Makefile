@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # A rebuild happens when, and only when, a compiled module or the build itself changed.
 BUILD_INPUTS := pyproject.toml setup.py $(shell find pvreplay -name '*_cy.py' -o -name '*_cy.pxd')
 
-.PHONY: help build run test lint check goldens bench clean
+.PHONY: help build run test lint check goldens man bench clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -39,6 +39,10 @@ check: lint test ## what CI runs
 
 goldens: $(STAMP) ## write the golden files of the tests anew; read the diff
 	PVREPLAY_GOLDENS=write $(BIN)/python -m pytest tests -k golden
+
+man: $(STAMP) ## write the manual page, build/pvreplay.1
+	@mkdir -p build
+	$(BIN)/pvreplay man > build/pvreplay.1
 
 bench: $(STAMP) ## the speed table, as ratios side by side
 	$(BIN)/python tests/bench/bench.py

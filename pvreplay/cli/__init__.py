@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kernels": ("pvreplay.cli.kernels", "List the kernels, or show one's switch path."),
     "backends": ("pvreplay.cli.backends", "List the backends, or show one's table."),
     "rule": ("pvreplay.cli.rule", "List the rules, or print a rule's documentation."),
+    "man": ("pvreplay.cli.man", "Print the manual page."),
     "completion": ("pvreplay.cli.completion", "Print the completion script of a shell."),
 }
 """name -> (module that holds a click command called ``command``, its first help sentence)."""

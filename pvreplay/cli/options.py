@@ -109,6 +109,7 @@ def output_options(*formats: str) -> Callable[[F], F]:
             ),
             click.option(
                 "--top",
+                metavar="N",
                 type=click.IntRange(min=0),
                 default=5,
                 show_default=True,
