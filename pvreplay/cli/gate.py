@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvreplay.cli import formats, options
 from pvreplay.cli.main import QuickHelp
-from pvreplay.errors import BaselineError, TraceError, UsageError
+from pvreplay.errors import BaselineError, TraceError
 
 if TYPE_CHECKING:
     from pvreplay.gate.baseline import Baseline
     from pvreplay.gate.budget import Budget
     from pvreplay.gate.config import GateConfig
-    from pvreplay.gate.entry import Entry
     from pvreplay.gate.judge import Terms
     from pvreplay.gate.match import Measured
     from pvreplay.gate.verdict import Verdict
-
-FORMATS = {
-    "text": "gate_text",
-    "json": "gate_json",
-}
-"""Name -> module of pvreplay.report with ``render_gate``."""
 
 _ALLOW = {
     "allow_lost": "lost",
@@ -68,7 +61,7 @@ def _increase(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace: judge what it holds.")
 @options.model_options
 @options.backend_option
-@options.output_options(*FORMATS, *formats.MODULES)
+@options.output_options("text", "json", *formats.MODULES)
 def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
     """Fail when hypercalls rise above a baseline or a rule breaks.
 
@@ -95,15 +88,16 @@ def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
       pvreplay gate *.bin --backend xen --max-increase 2%
     """
     from pvreplay.cli.gate_files import beside, find_config, read_baseline, write_baseline
+    from pvreplay.cli.gate_jobs import measure_all, plan
 
     ctx = click.get_current_context()
-    chosen = _chosen(ctx)
     config = find_config(given["config"])
     path = given["baseline"] or (beside(config.path, config.baseline) if config.baseline else _default())
     paths = list(dict.fromkeys(traces))
     options.check_output(output, [*paths, path])
     baseline = read_baseline(path)
-    runs = _measure(list(_jobs(paths, baseline, path, config, chosen)), baseline, path, given["engine"])
+    jobs = list(plan(paths, baseline, path, config, _chosen(ctx)))
+    runs = measure_all(jobs, baseline, path, given["engine"])
     terms = _terms(runs, baseline, path, config, given)
     verdict = _verdict(ctx, runs, terms, config)
     if given["update"]:
@@ -113,7 +107,7 @@ def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
         new, notes = updated(baseline, runs)
         write_baseline(new, path)
         accept(verdict, terms, notes)
-    _render(verdict, output, given)
+    _render(verdict, runs, output, given)
     for run in runs:
         if run.report.damage:
             message = f"{run.path}: {run.report.damage}"
@@ -121,32 +115,6 @@ def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
                 raise TraceError(message, "The verdict covers what could be read; --lenient accepts that.")
             click.echo(f"pvreplay: {_plain(message)}", err=True)
     return verdict.exit_code
-
-
-def _default() -> str:
-    from pvreplay.gate.baseline import DEFAULT_NAME
-
-    return DEFAULT_NAME
-
-
-def _plain(message: str) -> str:
-    from pvreplay.report.escape import terminal
-
-    return terminal(message)
-
-
-# --- what to replay ----------------------------------------------------------------------------
-
-
-class Job(NamedTuple):
-    """One trace on one kernel, with everything said by the user, the settings file or the baseline."""
-
-    path: str
-    kernel: str
-    backends: tuple[str, ...]
-    iopl: str | None
-    policy: str | None
-    assume: Mapping[str, str]
 
 
 def _chosen(ctx: click.Context) -> dict[str, Any]:
@@ -160,141 +128,16 @@ def _chosen(ctx: click.Context) -> dict[str, Any]:
     }
 
 
-def _jobs(
-    paths: Sequence[str],
-    baseline: Baseline | None,
-    baseline_path: str,
-    config: GateConfig,
-    chosen: Mapping[str, Any],
-) -> Iterator[Job]:
-    from pvreplay.cli.gate_files import beside
-    from pvreplay.gate.match import guess
+def _default() -> str:
+    from pvreplay.gate.baseline import DEFAULT_NAME
 
-    for path in paths:
-        names = guess(path, baseline)
-        if path == "-" and baseline is not None and len(baseline.trace) == len(paths) == 1:
-            names = list(baseline.trace)
-        entries = baseline.trace[names[0]] if baseline is not None and names else {}
-        kernel = chosen.get("kernel") or (beside(config.path, config.kernel) if config.kernel else None)
-        if kernel is not None:
-            yield _job(path, kernel, _entry_of(kernel, entries), baseline_path, config, chosen)
-        elif entries:
-            if path == "-" and len(entries) > 1:
-                raise UsageError(
-                    f"-: standard input can be read once, and the baseline has it on {len(entries)} kernels",
-                    f"Say --kernel: {', '.join(sorted(entries))}.",
-                )
-            for name, entry in sorted(entries.items()):
-                spec = beside(baseline_path, entry.kernel_file) if entry.kernel_file else name
-                yield _job(path, spec, entry, baseline_path, config, chosen)
-        else:
-            yield _job(path, options.DEFAULT_KERNEL, None, baseline_path, config, chosen)
+    return DEFAULT_NAME
 
 
-def _entry_of(kernel: str, entries: Mapping[str, Entry]) -> Entry | None:
-    """The entry whose backends and settings a run on *kernel* takes over."""
-    from pvreplay.cli.gate_files import lineage
-    from pvreplay.kernels.reader import load_kernel
+def _plain(message: str) -> str:
+    from pvreplay.report.escape import terminal
 
-    names = [one.name for one in lineage(load_kernel(kernel))] if entries else []
-    return next((entries[name] for name in [*names, *entries] if name in entries), None)
-
-
-def _job(
-    path: str,
-    kernel: str,
-    entry: Entry | None,
-    baseline_path: str,
-    config: GateConfig,
-    chosen: Mapping[str, Any],
-) -> Job:
-    from pvreplay.backends.reader import builtin_backends
-    from pvreplay.cli.gate_files import beside
-    from pvreplay.report.order import without_baselines
-
-    settings = entry.settings if entry is not None else {}
-    backends = chosen.get("backend") or tuple(beside(config.path, spec) for spec in config.backends)
-    if not backends and entry is not None:
-        known = builtin_backends()
-        order = sorted(entry.backend, key=lambda name: known.index(name) if name in known else len(known))
-        files = {name: entry.backend[name].file for name in order}
-        backends = tuple(beside(baseline_path, file) if file else name for name, file in files.items())
-    assumed = {
-        key.removeprefix("assume."): value for key, value in settings.items() if key.startswith("assume.")
-    }
-    return Job(
-        path,
-        kernel,
-        tuple(dict.fromkeys(backends)) or tuple(without_baselines(builtin_backends())),
-        chosen.get("iopl", settings.get("iopl")),
-        chosen.get("policy", settings.get("policy")),
-        chosen.get("assume", assumed),
-    )
-
-
-def _measure(
-    jobs: Sequence[Job], baseline: Baseline | None, baseline_path: str, engine: str
-) -> list[Measured]:
-    from pvreplay.backends.reader import load_backend
-    from pvreplay.cli.flow import make_report
-    from pvreplay.cli.gate_files import lineage, ruler
-    from pvreplay.gate.entry import measure
-    from pvreplay.gate.identity import Identified
-    from pvreplay.gate.match import Measured, names_for
-    from pvreplay.kernels.reader import load_kernel
-    from pvreplay.machine.policy import DEFAULT_POLICY
-    from pvreplay.trace.model import Trace
-
-    runs = []
-    for job in jobs:
-        kernel = load_kernel(job.kernel, iopl=job.iopl)
-        kernels = lineage(kernel)
-        backends = [(spec, load_backend(spec, kernel)) for spec in job.backends]
-        identified: list[Identified] = []
-
-        def identify(trace: Trace, seen: list[Identified] = identified) -> Trace:
-            seen.append(Identified(trace))
-            return seen[0]
-
-        report = make_report(
-            job.path,
-            kernel_spec=job.kernel,
-            backend_specs=job.backends,
-            iopl=job.iopl,
-            assume=job.assume,
-            policy=job.policy,
-            engine=engine,
-            wrap=identify,
-        )
-        assert identified[0].hashed == report.events, "the replay did not read the trace's chunks"
-        settings = {f"assume.{key}": value for key, value in job.assume.items()}
-        settings |= {"iopl": job.iopl} if job.iopl else {}
-        settings |= {"policy": job.policy} if job.policy and job.policy != DEFAULT_POLICY else {}
-        runs.append(
-            Measured(
-                name="",
-                path=job.path,
-                kernel=kernel.name,
-                kernel_path=kernel.path,
-                lineage=tuple(one.name for one in kernels),
-                report=report,
-                entry=measure(
-                    report,
-                    kernel,
-                    ruler(kernels, backends, baseline_path),
-                    digest=identified[0].digest(),
-                    settings=settings,
-                ),
-            )
-        )
-    digests = {run.path: run.entry.digest for run in runs}
-    names = dict(zip(digests, names_for(list(digests.items()), baseline), strict=True))
-    for run in runs:
-        run.name = names[run.path]
-    return runs
-
-
-# --- what to make of it ------------------------------------------------------------------------
+    return terminal(message)
 
 
 def _terms(
@@ -388,27 +231,30 @@ def _refuse_update(runs: Sequence[Measured], terms: Terms, path: str) -> None:
                 )
 
 
-def _render(verdict: Verdict, output: str | None, given: Mapping[str, Any]) -> None:
-    from importlib import import_module
-
+def _render(verdict: Verdict, runs: Sequence[Measured], output: str | None, given: Mapping[str, Any]) -> None:
     form = given["form"]
-    if form in formats.MODULES:
-        content = formats.render_gate(form, verdict, lenient=given["lenient"], assume=given["assume"])
-        options.emit(content, output)
-        return
-    renderer = import_module(f"pvreplay.report.{FORMATS[form]}")
-    if form != "text":
-        options.emit(renderer.render_gate(verdict), output)
-        return
-    style = options.TextStyle(output, given["ascii_only"])
-    options.emit(
-        renderer.render_gate(
+    if form == "json":
+        from pvreplay.report import gate_json
+
+        options.emit(gate_json.render_gate(verdict), output)
+    elif form in formats.MODULES:
+        assumed = {
+            key.removeprefix("assume."): value
+            for run in runs
+            for key, value in run.entry.settings.items()
+            if key.startswith("assume.")
+        }
+        options.emit(formats.render_gate(form, verdict, lenient=given["lenient"], assume=assumed), output)
+    else:
+        from pvreplay.report import gate_text
+
+        style = options.TextStyle(output, given["ascii_only"])
+        text = gate_text.render_gate(
             verdict,
             width=style.width,
             color=style.color,
             ascii=style.ascii,
             top=given["top"],
             verbose=given["verbose"],
-        ),
-        output,
-    )
+        )
+        options.emit(text, output)
