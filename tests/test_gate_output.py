@@ -1,4 +1,4 @@
-"""What ``pvreplay gate`` writes: the baseline whole or not at all, every form, hostile names, long commands."""
+"""What ``pvreplay gate`` writes: a whole baseline or none, every form, hostile names, long commands."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def plan(
     config: GateConfig,
     chosen: Mapping[str, Any],
 ) -> Iterator[Job]:
-    """What to replay for the traces *paths*: *chosen* by option, else settings file, else baseline, else default.
+    """What to replay for *paths*: as *chosen* by option, else settings file, else baseline, else default.
 
     A trace whose name the baseline knows, and no kernel chosen, is replayed on each kernel it has there.
     """
