@@ -168,6 +168,8 @@ class Layouts:
         for number, event in enumerate(events):
             program = BY_PAYLOAD if slots is None else slots[event.config] if event.config < len(slots) else 0
             self.rows.extend(event.layout(program, min(twins.get(number, 0), 1 << 62)))
+        if not events:
+            self.rows.extend([0] * engine.LAYOUT_INTS)
         self.twins = array("Q", bytes(32 * engine.CPU_LIMIT if twins else 32))
         self.id_at = self.tail_id = 0
         if len(events) > 1:
@@ -180,6 +182,7 @@ class Layouts:
                 # Recordings from before ids were sampled: the tracepoints share one layout.
                 self.rows = self.rows[:0]
                 self.rows.extend(first.layout(BY_PAYLOAD, 0))
+                self.tail_id = 0
         total = sum(len(event.ids) for event in events)
         size = 1 << max(4, (2 * total).bit_length())
         self.ids = array("Q", bytes(16 * size))

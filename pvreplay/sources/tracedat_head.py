@@ -180,7 +180,9 @@ class TraceDat:
         at = cursor.u64()
         sections: dict[int, int] = {}
         behind = cursor.pos
-        while at:
+        visited: set[int] = set()
+        while at and at not in visited:
+            visited.add(at)
             try:
                 section, behind = self._section(at, OPTIONS_SECTION)
                 at = self._options_v7(section, sections)
@@ -296,6 +298,8 @@ class TraceDat:
         first = (cursor.pos + page - 1) // page * page
         packed = bool(flags & FLAG_COMPRESSED)
         starts = self._packed_starts(first, page) if packed else self._plain_starts(first, page)
+        if not starts:
+            return
         cpus = [
             CpuData(cpu, start, end - start, packed)
             for cpu, (start, end) in enumerate(zip(starts, [*starts[1:], len(self.data)], strict=True))
