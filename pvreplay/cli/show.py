@@ -97,7 +97,7 @@ def command(
     Examples
       pvreplay show --switch 400
       pvreplay show trace.bin --at 49.330517 --backend vmi
-      pvreplay show recording.txt --task make --vs vmi -v
+      pvreplay show recording.txt --task fpthreads --vs vmi -v
       pvreplay show trace.bin --violation 1 --kernel my.toml
     """
     asked = [given for given in (number, time_ns, task, violation) if given is not None]
