@@ -38,7 +38,8 @@ class OpRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         queue      queued in the modes of *mode*; *outside* tells what happens otherwise
         rom        calls into the VMI ROM, *calls*; the ROM profile says what each becomes
 
-    *entries* are queue entries, or ``"tls"``: one per TLS slot that changes.
+    *entries* are queue entries, or ``"tls"``: one per TLS slot that changes; of a
+    hypercall, how many it makes.
     *arg_bytes* is per entry.  *call* and *extend*: an entry extends the last
     one if that is the same *call*.  *outside*: issue (queue it and flush
     everything, in order), hypercall, trap, plain.  *drains*: a hypercall that

@@ -86,7 +86,7 @@ class Execution:
         elif kind == be.PLAIN:
             self._hazards(view, op)
         elif kind == be.HYPERCALL:
-            self._hypercall(view, op, repeat)
+            self._hypercall(view, op, op.entries * repeat)
         elif kind == be.TRAP:
             self._trap(view, op, repeat)
         else:
@@ -115,7 +115,7 @@ class Execution:
         view.flags |= vw.TRAPPED
         view.traps += repeat
 
-    def _hypercall(self, view: View, op: Disposition, repeat: int) -> None:
+    def _hypercall(self, view: View, op: Disposition, times: int) -> None:
         view.how = "immediate"
         if op.drains:
             self._drain(view, "forced")
@@ -123,7 +123,7 @@ class Execution:
             # The host takes the queue along with the first of the calls: one crossing for both.
             self._drain(view, "immediate_op", crossings=0)
         self._hazards(view, op)
-        view.hypercalls += repeat
+        view.hypercalls += times
 
     def _enqueue(self, view: View, op: Disposition, entries: int, repeat: int) -> None:
         view.how = "queued"
