@@ -26,7 +26,7 @@ Arrays
 
 Task flags are placed so that a shape comes out of masks and shifts: a flag at
 its "prev" bit of :mod:`pvreplay.machine.shape`, the "next" bit being one above.
-    0-1 iopl  2 used_math  3 no mm  5 TS_USEDFPU (without lazy FPU: has an mm)
+    0-1 iopl  2 used_math  3 no mm  5 TS_USEDFPU (without lazy FPU: a user task, to its end)
     7 iopl is not 0  9 gs  11 dr  13 io_bitmap  15 notsc  17 blockstep  21 parked
     24-31 fpu_counter
 The mm word is active_mm | 1 << 30 when in lazy TLB state | 1 << 31 when leave_mm()
@@ -488,7 +488,7 @@ def _other(
         tasks[n + 3] = tasks[p + 3]
         tasks[n + 4] = tasks[p + 4]
     elif kind == 6:  # EXIT
-        tasks[p] = pf & ~(IO_BITMAP | (0 if lazy_fpu else USEDFPU)) | NO_MM
+        tasks[p] = pf & ~IO_BITMAP | NO_MM
         tasks[p + 1] = 0
         cpus[c + 1] |= IN_LAZY_TLB
 

@@ -111,6 +111,8 @@ class TaskState:
     used_math: bool = False
     fpu_counter: int = 0
     parked: bool = False
+    user: bool = False
+    """No kernel thread.  A user task that has given up its mm still has FPU registers to save."""
 
 
 class CpuState:

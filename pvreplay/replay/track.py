@@ -96,6 +96,7 @@ class Tracker:
             bool(task.used_math),
             task.fpu_counter,
         )
+        new.user = task.mm != 0
         if task.mm and task.mm not in self._mms_told:
             self._mms_told.add(task.mm)
             if task.ldt:
@@ -226,7 +227,7 @@ class Tracker:
             "lazy_tlb_reload": same_mm and not at.in_mask,
             "prev_kernel": prev.mm == 0,
             "next_kernel": not user,
-            "prev_fpu": prev.ts_usedfpu if lazy_fpu else prev.mm != 0,
+            "prev_fpu": prev.ts_usedfpu if lazy_fpu else prev.user,
             "next_eager": eager,
             "iopl_differs": prev.iopl != next_.iopl,
             "next_iopl": next_.iopl != 0,
@@ -264,6 +265,7 @@ class Tracker:
             raise TraceError(f"exec names mm {arg}")
         task = at.current
         task.mm = arg
+        task.user = True
         at.use_mm(arg)
         task.tls = [0, 0, 0]
         task.gs = task.dr = False
