@@ -70,7 +70,7 @@ class Calls:
 
     def enter(self, task: int, call: int, arg0: int, rest: int, flags: int) -> None:
         """A task enters a system call."""
-        if task and call:
+        if task and call in _NAMES:
             self._pending[task] = (call, arg0, rest, flags)
             self._tables.set(task, loop.T_PENDING)
 

@@ -79,7 +79,8 @@ class Tables:
         """*task* runs from now on: a SWITCH or ON, and its FPU use."""
         base = 4 * cpu
         self.emit(time_ns, cpu, kind, task)
-        self.cpus[base + 1] = self.cpus[base] if kind is Kind.SWITCH else 0
+        left = self.cpus[base]
+        self.cpus[base + 1] = left if kind is Kind.SWITCH and left != loop.NOBODY else 0
         self.cpus[base] = task
         if self.mm(task):
             self.cpus[base + 2] = self.mm(task)
@@ -108,7 +109,7 @@ class Tables:
         if 2 * number >= len(self.tasks):
             self.tasks.extend(_zeros(len(self.tasks)))
         self.tasks[2 * number] = pid
-        self.tasks[2 * number + 1] = mm | comm << 32
+        self.tasks[2 * number + 1] = mm | (comm & 0xFFFFFF) << 32
         self.bind(pid, number)
         task = Task(number, comm=name, pid=pid, mm=mm)
         self.live[number] = task
@@ -149,7 +150,7 @@ class Tables:
     def set_comm(self, task: int, comm: int, name: str) -> None:
         """Give a task another name; its definition shows the last one."""
         if task and comm:
-            self.tasks[2 * task + 1] = self.mm(task) | comm << 32
+            self.tasks[2 * task + 1] = self.mm(task) | (comm & 0xFFFFFF) << 32
             definition = self.live.get(task)
             if definition is not None:
                 definition.comm = name
