@@ -144,14 +144,15 @@ class LineParser:
                 return None
             pid, cpu, time_ns, tgid = int(found[1]), int(found[2]), 1000 * int(found[3], 16), 0
         comm = line[: found.start()].lstrip()
+        time_ns &= 0xFFFFFFFFFFFFFFFF
         return comm, pid & 0xFFFFFFFF, tgid & 0xFFFFFFFF, cpu, time_ns, line[found.end() :]
 
     def _time(self, text: bytes) -> int:
         seconds, dot, fraction = text.partition(b".")
         if not dot:
             self.integer_clock = True
-            return int(text) & 0xFFFFFFFFFFFFFFFF
-        return (int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))) & 0xFFFFFFFFFFFFFFFF
+            return int(text)
+        return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
 
     def _other(self, line: bytes) -> list[Record] | None:
         """Headers, losses, and everything that is no event."""
