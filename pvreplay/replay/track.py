@@ -283,6 +283,7 @@ class Tracker:
         child.iopl, child.io_bitmap = parent.iopl, parent.io_bitmap
         child.notsc, child.gs = parent.notsc, parent.gs
         child.blockstep = child.dr = child.parked = False
+        child.user = child.mm != 0
 
     def _exit(self, at: CpuState, arg: int) -> None:
         at.current.mm = 0
