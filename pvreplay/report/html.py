@@ -83,7 +83,7 @@ def _block(block: Block) -> str:
 
 
 def _line(spans: list[Span]) -> str:
-    return " ".join(_span(span) for span in spans if span[0])
+    return " ".join(_span(span) for span in spans if span[0] or span[1] == "name")
 
 
 def _span(span: Span) -> str:

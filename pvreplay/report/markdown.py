@@ -73,7 +73,7 @@ def _block(block: Block) -> str:
 
 
 def _line(spans: list[Span]) -> str:
-    return " ".join(_span(span) for span in spans if span[0])
+    return " ".join(_span(span) for span in spans if span[0] or span[1] == "name")
 
 
 def _span(span: Span) -> str:
@@ -131,7 +131,7 @@ def drawn_lines(drawing: Drawing) -> list[str]:
 
 
 def _fold(fold: Fold) -> str:
-    summary = " ".join(_summary(span) for span in fold.summary if span[0])
+    summary = " ".join(_summary(span) for span in fold.summary if span[0] or span[1] == "name")
     inside = "\n\n".join(_block(block) for block in fold.blocks)
     return f"<details{' open' if fold.open else ''}><summary>{summary}</summary>\n\n{inside}\n\n</details>"
 

@@ -78,7 +78,7 @@ def _result(
         "partialFingerprints": build.fingerprints(prints.of(violation, file, report.kernel)),
         "occurrenceCount": max(1, violation.count),
         "properties": {
-            "backends": violation.backends,
+            "backends": [escape.terminal(name) for name in violation.backends],
             "kernel": escape.terminal(report.kernel),
             "severity": violation.severity,
             "consequences": violation.consequences,
@@ -102,7 +102,7 @@ def _numbers(report: Report) -> build.Node:
         "kernel": escape.terminal(report.kernel),
         "switches": report.switches,
         "lostEvents": report.lost_events,
-        "doubts": {name: n for name, n in sorted(report.doubts.items()) if n},
+        "doubts": {escape.terminal(name): n for name, n in sorted(report.doubts.items()) if n},
         "backends": {
             escape.terminal(result.name): {
                 "hypercalls": result.hypercalls,
