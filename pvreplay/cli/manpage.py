@@ -84,7 +84,7 @@ def _title() -> str:
     """What the package says of itself."""
     import pvreplay
 
-    return (pvreplay.__doc__ or "").partition(": ")[2].strip().rstrip(".")
+    return (pvreplay.__doc__ or "").partition("\n")[0].partition(": ")[2].rstrip(".")
 
 
 def _section(name: str) -> Iterator[str]:
