@@ -71,7 +71,7 @@ class Context(NamedTuple):
 
     def file(self, path: str) -> str:
         """A relative name for *path* in any case: the last part of it when it is not below *base*."""
-        if path == "-":
+        if path in ("", "-"):
             return STDIN
         return self.inside(path) or os.path.basename(os.path.normpath(path)) or STDIN
 
