@@ -17,8 +17,9 @@ Arrays
         at word 8*r; the idle task of CPU c is row c, task t is row CPU_MAX + t.
         A "row" kept in ``cpus`` is that first word.
     ``ldt``     LDT identity of each mm; ldt[0] stays 0
-    ``table``   open-addressing hash table: first two words for each slot, complement of the key (0 =
-        free) and count; then two more for each, first event | previous task << 40 and its time
+    ``table``   open-addressing hash table, two words a slot: complement of the key (0 = free), count;
+        then three words for each key in the order of insertion: the key, first event | previous
+        task << 40, its time
     ``buf``     room for the open sequence of each CPU
     ``seqtab``  hash table of sequence numbers: hash high half << 32 | number + 1
     ``seqoff``  where sequence n starts in ``arena``; one more entry than sequences
@@ -76,8 +77,10 @@ def _count(
     while table[slot] != key:
         if table[slot] == 0:
             table[slot] = key
-            table[slot + size] = event_prev
-            table[slot + size + 1] = time
+            size += st[0] * 3
+            table[size] = key ^ MASK64
+            table[size + 1] = event_prev
+            table[size + 2] = time
             st[0] += 1
             st[15] |= st[0] + 3 > st[36]
             break
@@ -820,13 +823,19 @@ def finish(
     return 0
 
 
-def move(old: cython.ulonglong[::1], table: cython.ulonglong[::1], bits: cython.ulonglong):
-    """Put every used slot of table *old* into the larger *table* of 2***bits* slots."""
+def move(
+    old: cython.ulonglong[::1],
+    old_bits: cython.ulonglong,
+    table: cython.ulonglong[::1],
+    bits: cython.ulonglong,
+    rows: cython.ulonglong,
+):
+    """Put the *rows* rows of the table *old* into the larger *table* of 2***bits* slots."""
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
+    old_size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << old_bits
     size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << bits
-    old_size: cython.ulonglong = cython.cast(cython.ulonglong, old.shape[0]) >> 1
     i: cython.ulonglong
     slot: cython.ulonglong
     i = 0
@@ -837,9 +846,9 @@ def move(old: cython.ulonglong[::1], table: cython.ulonglong[::1], bits: cython.
                 slot = (slot + 2) & (size - 1)
             table[slot] = old[i]
             table[slot + 1] = old[i + 1]
-            table[slot + size] = old[i + old_size]
-            table[slot + size + 1] = old[i + old_size + 1]
         i += 2
+    for i in range(rows * 3):
+        table[size + i] = old[old_size + i]
 
 
 def rehash(

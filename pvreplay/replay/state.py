@@ -6,6 +6,7 @@ so that room for every CPU and mm number costs address space and no memory.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -37,7 +38,10 @@ P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, 
 S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
 S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT, S_TIGHT = range(8, 16)
 
+HASH: Final = 0x1E3779B97F4A7C15
+_LARGE_BITS = 18
 _CPU_WORDS = 32
+_HUGE = 8 << 20
 _MASK64 = (1 << 64) - 1
 _NO_MM = 1 << 3
 _USEDFPU = 1 << 5
@@ -55,14 +59,19 @@ class Room(NamedTuple):
     table_bits: int = 10
     items: int = 64
     arena: int = 4096
-    sequences: int = 256
+    sequences: int = 255
     tasks: int = 1024
 
 
 def _memory(size_bytes: int) -> memoryview:
-    if hasattr(mmap, "MAP_PRIVATE"):  # the default is shared memory, which is slower to touch
-        return memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-    return memoryview(mmap.mmap(-1, size_bytes))
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return memoryview(mmap.mmap(-1, size_bytes))
+    # the default is shared memory, which is slower to touch
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size_bytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)
 
 
 def _words(count: int, form: Literal["I", "Q"]) -> memoryview:
@@ -200,9 +209,9 @@ class State:
 
     def _grow(self, loop: Any, what: int) -> None:
         if what == MORE_TABLE:
-            table = self.table
-            self._table(self.st[P_BITS] + 2)
-            loop.move(table, self.table, self.st[P_BITS])
+            old, old_bits = self.table, self.st[P_BITS]
+            self._table(old_bits + (2 if old_bits < _LARGE_BITS else 1))
+            loop.move(old, old_bits, self.table, self.st[P_BITS], self.st[S_ROWS])
         elif what == MORE_BUF:
             self._more_items()
         else:
@@ -228,7 +237,7 @@ class State:
         self.arena = _copied(self.arena, _words(items, "Q"))
         self.st[P_ARENA] = items
         if self.st[S_SEQUENCES] + 3 > self.st[P_SEQUENCES]:
-            room = min(self.st[P_SEQUENCES] * 4 + 4, MAX_SEQUENCES)
+            room = min(self.st[P_SEQUENCES] * 2 + 4, MAX_SEQUENCES)
             if room == self.st[P_SEQUENCES]:
                 raise TraceError(f"more than {room - 3} different sequences of operations")
             self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
@@ -244,8 +253,10 @@ class State:
         st[S_TIGHT] = rows | sequences << 1
 
     def _table(self, bits: int) -> None:
-        self.table = _words(4 << bits, "Q")
-        self.st[P_BITS], self.st[P_LIMIT] = bits, (1 << bits) // 2
+        """A hash table of 2**bits slots, half full at most; a large one (memory counts), three quarters."""
+        limit = (1 << bits) // 4 * (2 if bits < _LARGE_BITS else 3)
+        self.table = _words((2 << bits) + 3 * limit, "Q")
+        self.st[P_BITS], self.st[P_LIMIT] = bits, limit
 
     def _seqtab(self) -> None:
         """An empty table that the sequences there is room for fill half at most."""
@@ -261,29 +272,31 @@ class State:
 
     def rows(self) -> list[Row]:
         """Everything counted, in the order of first occurrence."""
-        table = self.table
-        size = len(table) // 2
+        table, bits = self.table, self.st[P_BITS]
+        size = 2 << bits
         found = []
-        for slot in range(0, size, 2):
-            if table[slot]:
-                key, event_prev = table[slot] ^ _MASK64, table[slot + size]
-                unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
-                if payload >> 26:
-                    payload &= 0x3FFFFFF
-                    unit = _SPECIAL_UNITS.get(payload, UNIT_SEQ)
-                    payload = max(payload - 2, 0)
-                found.append(
-                    Row(
-                        unit_type=unit,
-                        payload=payload,
-                        cpu=key >> 27 & 0x1FFF,
-                        task=key >> 40,
-                        count=table[slot + 1],
-                        first_event=event_prev & (MAX_EVENTS - 1),
-                        first_time_ns=table[slot + size + 1],
-                        first_prev=event_prev >> 40,
-                    )
+        for at in range(size, size + 3 * self.st[S_ROWS], 3):
+            key, event_prev, time_ns = table[at : at + 3]
+            slot = (key * HASH & _MASK64) >> (64 - bits) << 1
+            while table[slot] ^ _MASK64 != key:
+                slot = (slot + 2) & (size - 1)
+            unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
+            if payload >> 26:
+                payload &= 0x3FFFFFF
+                unit = _SPECIAL_UNITS.get(payload, UNIT_SEQ)
+                payload = max(payload - 2, 0)
+            found.append(
+                Row(
+                    unit_type=unit,
+                    payload=payload,
+                    cpu=key >> 27 & 0x1FFF,
+                    task=key >> 40,
+                    count=table[slot + 1],
+                    first_event=event_prev & (MAX_EVENTS - 1),
+                    first_time_ns=time_ns,
+                    first_prev=event_prev >> 40,
                 )
+            )
         found.sort(key=row_order)
         return found
 
