@@ -8,6 +8,7 @@ import junitparser
 import pytest
 from hypothesis import given, settings
 
+from pvreplay.replay.result import BackendResult
 from pvreplay.report import junit
 from pvreplay.report.context import Context
 from pvreplay.report.escape import terminal
@@ -69,6 +70,17 @@ def test_every_rule_is_a_case_of_every_backend() -> None:
 
     assert suites == {"pvreplay.trace": 1, "pvreplay.native": len(TABLE), "pvreplay.xen": len(TABLE)}
     assert root.attrib["failures"] == root.attrib["errors"] == "0"
+
+
+def test_baselines_have_a_suite_only_when_a_rule_is_broken_there_alone() -> None:
+    backends = [BackendResult(name=name) for name in ("xen", "xen-unbatched", "xen-nolazy")]
+    for where, suites in (
+        (["xen", "xen-nolazy"], ["trace", "xen"]),
+        (["xen-nolazy"], ["trace", "xen", "xen-nolazy"]),
+    ):
+        root = tree(junit.render(report(backends=backends, violations=[violation(backends=where)])))
+        assert [suite.attrib["name"] for suite in root] == [f"pvreplay.{name}" for name in suites]
+        assert root.attrib["failures"] == "1"
 
 
 def test_a_broken_rule_fails_on_the_backends_where_it_is_broken_and_shows_the_steps() -> None:

@@ -33,7 +33,9 @@ class Case(NamedTuple):
 def cases(report: Report) -> dict[str, list[Case]]:
     """Backend -> its cases, in the order of the rules' table.
 
-    A rule that only a saved report knows comes after those known here.
+    A rule that only a saved report knows comes after those known here.  A baseline
+    (unbatched, nolazy) of a backend that is there has no cases, unless a rule is
+    broken on baselines alone.
     """
     from pvreplay.rules import all_rules
 
@@ -41,18 +43,22 @@ def cases(report: Report) -> dict[str, list[Case]]:
     ranked = order.violations(report.violations)
     for violation in ranked:
         known.setdefault(violation.rule, (violation.name, ""))
+    names = [result.name for result in report.backends]
+    plain = order.without_baselines(names)
+    alone = [one.backends for one in ranked if not set(one.backends) & set(plain)]
     return {
-        result.name: [
+        backend: [
             Case(
                 code,
                 name,
                 summary,
-                [one for one in ranked if one.rule == code and result.name in one.backends],
+                [one for one in ranked if one.rule == code and backend in one.backends],
                 report.not_checked.get(code, ""),
             )
             for code, (name, summary) in known.items()
         ]
-        for result in report.backends
+        for backend in names
+        if backend in plain or any(backend in backends for backends in alone)
     }
 
 

@@ -93,6 +93,8 @@ def render(report: Report, context: Context = PLAIN) -> str:
     priced = [result.name for result in report.backends]
     suites = [_trace(report, context)]
     for result in report.backends:
+        if result.name not in table:
+            continue
         suite = Suite(f"pvreplay.{result.name}")
         suite.properties = [("kernel", report.kernel), *_figures(result)]
         for case in table[result.name]:

@@ -75,6 +75,8 @@ def render(report: Report, context: Context = PLAIN) -> str:
         ],
     )
     for result in report.backends:
+        if result.name not in table:
+            continue
         rules = Group()
         for case in table[result.name]:
             _rule(rules, case, priced, context)
