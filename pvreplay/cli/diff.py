@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -102,7 +103,10 @@ def _pairs(a: Side, b: Side, path: str | None, model: dict[str, Any], notes: lis
             raise UsageError(
                 f"{path}: a third trace beside {a.text} and {b.text}", "Expected two sides: A vs B."
             )
-        return _by_name(_whole(a, b, model, notes), _whole(b, a, model, notes), a, b)
+        if a.text == b.text == "-":
+            _once("-")
+        one, other = _whole(a, b, model, notes), _whole(b, a, model, notes)
+        return _by_name(one, other, a, b, model["backend"])
     if kinds == {"backend", "kernel"}:
         backend, kernel = (a, b) if a.kind == "backend" else (b, a)
         raise UsageError(
@@ -153,22 +157,58 @@ def _plain_backends() -> list[str]:
 
 
 def _whole(side: Side, opposite: Side, model: dict[str, Any], notes: list[str]) -> Report:
-    """The report of a saved report or a trace; a trace takes the kernel of the report it faces."""
+    """The report of a saved report or a trace; a trace takes kernel and backends of the report it faces."""
     if side.kind == "report":
         return read_report(side.text)
-    kernel, backends = model["kernel"], model["backend"]
+    kernel, backends = model["kernel"], model["backend"] or _plain_backends()
     if opposite.kind == "report":
         facing = read_report(opposite.text)
-        kernel, backends = facing.kernel, [result.name for result in facing.backends]
-        notes.append(f"{side.label} was replayed on kernel {kernel}, as {opposite.label} was")
+        kernel = _kernel_of(facing, opposite, model)
+        backends = model["backend"] or _backends_of(facing, opposite)
+        notes.append(f"{side.label} was replayed on kernel {facing.kernel}, as {opposite.label} was")
     return _replay(side.text, kernel, backends, model)
 
 
-def _by_name(one: Report, other: Report, a: Side, b: Side) -> Pairs:
+def _kernel_of(facing: Report, side: Side, model: dict[str, Any]) -> str:
+    """The kernel that the report *facing* was made on; a file of the user's own he has to name."""
+    from pvreplay.kernels.reader import builtin_kernels, load_kernel
+
+    given: str = model["kernel"]
+    if facing.kernel in (given, load_kernel(given, iopl=model["iopl"]).name):
+        return given
+    if facing.kernel in builtin_kernels():
+        return facing.kernel
+    raise UsageError(
+        f"{side.text}: made on kernel {facing.kernel}, which is not built in",
+        f"Name the file of {facing.kernel} with --kernel.",
+    )
+
+
+def _backends_of(facing: Report, side: Side) -> list[str]:
+    """The backends of the report *facing* that can be had by name, less baselines."""
+    from pvreplay.backends.reader import builtin_backends
+    from pvreplay.report.order import without_baselines
+
+    known = builtin_backends()
+    names = [name for name in without_baselines(result.name for result in facing.backends) if name in known]
+    if not names:
+        raise UsageError(
+            f"{side.text}: none of its backends is built in", "Name the file of one with --backend."
+        )
+    return names
+
+
+def _by_name(one: Report, other: Report, a: Side, b: Side, asked: Sequence[str]) -> Pairs:
+    """Results of one name are compared: those *asked* for, else all but baselines."""
+    from pvreplay.report.order import without_baselines
+
     if len(one.backends) == len(other.backends) == 1:
         return [(one, one.backends[0], other, other.backends[0])]
     names = {result.name: result for result in other.backends}
-    pairs = [(one, result, other, names[result.name]) for result in one.backends if result.name in names]
+    common = [result.name for result in one.backends if result.name in names]
+    # A file's backend has a name of its own: reports know it by that one alone.
+    chosen = [name for name in common if name in asked] or without_baselines(common)
+    pairs = [(one, result, other, names[result.name]) for result in one.backends if result.name in chosen]
     if not pairs:
         raise UsageError(
             f"{a.text} and {b.text} have no backend in common", "Make both with the same --backend."
@@ -191,7 +231,9 @@ def _replay(trace: str, kernel: str, backends: Sequence[str], model: dict[str, A
 
 
 def _once(trace: str) -> None:
-    if trace == "-":
+    is_pipe = os.path.exists(trace) and not os.path.isfile(trace) and not os.path.isdir(trace)
+    if trace == "-" or is_pipe:
+        what = "standard input" if trace == "-" else "a pipe"
         raise UsageError(
-            "-: standard input can be read once, and these sides need two replays", "Save it in a file first."
+            f"{trace}: {what} can be read once, and these sides need two replays", "Save it in a file first."
         )

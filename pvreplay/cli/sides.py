@@ -29,8 +29,12 @@ class Side(NamedTuple):
 
 def parse_side(text: str) -> Side:
     """Say what *text* names; UsageError when it is nothing that can be compared."""
+    if text == "-":
+        return Side("trace", text)
     if os.path.isfile(text):
         return _file(text)
+    if os.path.exists(text):  # a folder, as some recordings are, or a pipe, which can be read once
+        return Side("trace", text)
     if _is_backend(text):
         return Side("backend", text, backend=text)
     if _is_kernel(text):
