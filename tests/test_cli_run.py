@@ -204,3 +204,14 @@ def test_hostile_names_reach_no_output_unescaped(tmp_path: Path) -> None:
         assert done.code == 0, done.err
         assert all(char == "\n" or char.isprintable() for char in done.out)
         assert "vil" in done.out
+
+
+def test_top_lists_tasks_cpus_ops_and_shapes(tmp_path: Path) -> None:
+    """``--top N`` is the length of each of the four lists; shapes are listed when it is given."""
+    out = pvreplay("run", "-b", "xen", "--top", "3").out
+    tables = {line.strip().split("  ")[0]: number for number, line in enumerate(out.splitlines())}
+    for head, rest in (("by task", "more"), ("by shape", "more"), ("op", "more op")):
+        rows = out.splitlines()[tables[head] + 1 :]
+        assert rest in rows[3], head
+    assert "by CPU" in tables
+    assert "by shape" not in pvreplay("run", "-b", "xen").out

@@ -113,7 +113,7 @@ def output_options(*formats: str) -> Callable[[F], F]:
                 type=click.IntRange(min=0),
                 default=5,
                 show_default=True,
-                help="Length of every list in text.",
+                help="Length of every list in text; when given, run lists shapes too.",
             ),
             click.option(
                 "--ascii", "ascii_only", is_flag=True, help="Text without a character beyond ASCII."
@@ -138,6 +138,12 @@ def output_options(*formats: str) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def was_given(name: str) -> bool:
+    """Whether the parameter *name* stands on the command line, its default or not."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 class TextStyle:

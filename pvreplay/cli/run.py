@@ -75,7 +75,13 @@ def command(
         style = options.TextStyle(output, ascii_only)
         options.emit(
             text.render(
-                report, width=style.width, color=style.color, ascii=style.ascii, top=top, verbose=verbose
+                report,
+                width=style.width,
+                color=style.color,
+                ascii=style.ascii,
+                top=top,
+                verbose=verbose,
+                shapes=options.was_given("top"),
             ),
             output,
         )

@@ -19,12 +19,13 @@ def render(
     ascii: bool = False,
     top: int = 5,
     verbose: int = 0,
+    shapes: bool = False,
 ) -> str:
     """*report* as text.
 
     *top* limits every list (violations, ops, tasks, CPUs, shapes); *verbose* 1
     lifts the limit on drawn steps and adds shapes, baselines (unbatched, nolazy) of
-    backends that are there themselves, and columns that hold only zeros.
+    backends that are there themselves, and columns that hold only zeros.  *shapes* adds the shapes alone.
     """
     page = Page(width, ascii)
     names = [result.name for result in report.backends]
@@ -35,7 +36,7 @@ def render(
     backends(page, shown, verbose)
     page.blank()
     text_findings.findings(page, report, top=top, verbose=verbose)
-    text_details.details(page, report, shown, top=top, verbose=verbose)
+    text_details.details(page, report, shown, top=top, shapes=shapes or bool(verbose))
     page.blank()
     text_trust.trust(page, report)
     page.blank()

@@ -22,8 +22,8 @@ BAR = 30
 """Columns of the longest bar."""
 
 
-def details(page: Page, report: Report, shown: list[BackendResult], *, top: int, verbose: int) -> None:
-    """One block a backend that pays anything, then who pays."""
+def details(page: Page, report: Report, shown: list[BackendResult], *, top: int, shapes: bool) -> None:
+    """One block a backend that pays anything, then who pays: tasks, CPUs and, if *shapes*, shapes."""
     paying = [result for result in shown if result.hypercalls or result.traps or result.rom_calls]
     for result in paying:
         page.blank()
@@ -46,7 +46,7 @@ def details(page: Page, report: Report, shown: list[BackendResult], *, top: int,
     if report.cpus > 1:
         page.blank()
         matrix(page, "CPU", backends, [result.by_cpu for result in paying], str, top)
-    if verbose:
+    if shapes:
         page.blank()
         matrix(page, "shape", backends, [result.by_shape for result in paying], str, top)
 
