@@ -35,7 +35,7 @@ def find_runs(
     full), state[1] the number of records it read that are earlier than the one before them.
     """
     i: cython.Py_ssize_t = first
-    room: cython.Py_ssize_t = runs.shape[0] // 2
+    room: cython.Py_ssize_t = len(runs) // 2
     time: cython.ulonglong
     before: cython.ulonglong
     with cython.nogil:
@@ -123,7 +123,7 @@ def merge(
     state[0] is then that run's number, otherwise -1.  Returns the number of records now in *out*.
     """
     size: cython.Py_ssize_t = 0
-    room: cython.Py_ssize_t = out.shape[0] // 4
+    room: cython.Py_ssize_t = len(out) // 4
     n: cython.Py_ssize_t = start
     k: cython.Py_ssize_t
     i: cython.Py_ssize_t

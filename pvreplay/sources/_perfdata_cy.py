@@ -204,7 +204,7 @@ def scan(
     """
     pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[0])
     n: cython.Py_ssize_t = first
-    mask: cython.ulonglong = cython.cast(cython.ulonglong, ids.shape[0] // 2) - 1
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
     status: cython.ulonglong = 0
     samples: cython.longlong = 0
     near: cython.Py_ssize_t = end - AHEAD - 64
@@ -222,8 +222,8 @@ def scan(
     tid: cython.ulonglong
     slot: cython.ulonglong
     length: cython.ulonglong
-    if room > words.shape[0] // 4:
-        room = words.shape[0] // 4
+    if room > len(words) // 4:
+        room = len(words) // 4
     with cython.nogil:
         while n < room:
             if end - pos < 8:

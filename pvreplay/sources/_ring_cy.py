@@ -79,8 +79,8 @@ def scan(
     size: cython.Py_ssize_t
     payload: cython.Py_ssize_t
     slot: cython.ulonglong
-    if room > words.shape[0] // 4:
-        room = words.shape[0] // 4
+    if room > len(words) // 4:
+        room = len(words) // 4
     with cython.nogil:
         while n < room:
             if at == 0:

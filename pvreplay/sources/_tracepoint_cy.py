@@ -151,7 +151,7 @@ def _intern(
     state: cython.longlong[::1],
 ) -> cython.ulonglong:
     """The number of a comm of two words; a new one gets the next number, an empty one 0."""
-    mask: cython.ulonglong = cython.cast(cython.ulonglong, table.shape[0]) - 1
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(table)) - 1
     spot: cython.ulonglong
     number: cython.ulonglong
     low = _cut_at_zero(low)
@@ -173,7 +173,7 @@ def _intern(
             return number
         spot = (spot + 1) & mask
     number = cython.cast(cython.ulonglong, state[0])
-    if number > 0xFFFFFF or cython.cast(cython.Py_ssize_t, number * 2 + 1) >= keys.shape[0]:
+    if number > 0xFFFFFF or cython.cast(cython.Py_ssize_t, number * 2 + 1) >= len(keys):
         state[2] += 1
         return 0
     state[0] += 1
@@ -461,7 +461,7 @@ def rehash(keys: cython.ulonglong[::1], count: cython.ulonglong, table: cython.u
     """Enter the comms 1 .. *count* - 1 of *keys* into an empty hash table, a power of two long."""
     number: cython.ulonglong
     spot: cython.ulonglong
-    mask: cython.ulonglong = cython.cast(cython.ulonglong, table.shape[0]) - 1
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(table)) - 1
     for number in range(1, count):
         spot = (
             _hash(
