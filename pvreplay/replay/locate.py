@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pvreplay.errors import TraceError, UsageError
-from pvreplay.machine.shape import GUARDS, ITEM_SHIFT, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.machine.shape import ITEM_SHIFT, UNIT_SEQ, UNIT_SWITCH
 from pvreplay.replay import state as st
 from pvreplay.replay._find_cy import next_on_cpu, nth, of_task, since
 from pvreplay.replay.build import loop_module
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pvreplay.trace.model import Chunk, Task, Trace
 
 _SWITCHES = frozenset({Kind.SWITCH, Kind.BEGIN})
+FLAGS = ("used_math", "fpu", "gs", "dr", "io_bitmap", "notsc", "blockstep", "parked")
 IDLE_NAMES = frozenset({"0", "idle", "swapper"})
 
 
@@ -218,9 +219,8 @@ class _Search:
         time_ns, cpu, _, arg, _ = unpack(words[2 * at], words[2 * at + 1])
         number = state.st[st.S_SWITCHES]
         before = _counts(state)
-        row = state.cpus[32 * cpu] if cpu < state.nr_cpus else 0
-        prev = state.tasks[row + 5]
-        then = self._then(row), self._then(8 * (CPU_MAX + arg if arg else cpu))
+        prev = state.current(cpu)
+        then = self._then(cpu, prev), self._then(cpu, arg)
         self._run(words, at + 1, base)
         located = Located(
             unit_type=UNIT_SWITCH,
@@ -239,21 +239,17 @@ class _Search:
                 located.shape = counted.payload
                 return located
         located.unit_type = UNIT_SEQ
-        located.began = state.clocks[16 * cpu + 8]
-        located.ordinal = sum(item >> ITEM_SHIFT in _SWITCHES for item in self._open(cpu)) - 1
+        opened = state.open_sequence(cpu)
+        assert opened is not None
+        located.began, items = opened
+        located.ordinal = sum(item >> ITEM_SHIFT in _SWITCHES for item in items) - 1
         self._found = located
         return None
-
-    def _open(self, cpu: int) -> list[int]:
-        """The items of the sequence that is open on *cpu*."""
-        start = cpu * self._state.st[st.P_CAP]
-        return list(self._state.buf[start : start + self._state.cpus[32 * cpu + 13]])
 
     def _rest_of_sequence(self, words: memoryview, at: int, base: int) -> Located | None:
         """Replay on, event by event of its CPU, until the sequence is closed."""
         found, state = self._found, self._state
         assert found is not None
-        began = 16 * found.cpu + 8
         while at >= 0:
             at = next_on_cpu(words, at, found.cpu)
             if at < 0:
@@ -261,9 +257,10 @@ class _Search:
             self._run(words, at, base)
             before = _counts(state) if self._may_close(words, at) else None
             self._run(words, at + 1, base)
-            if not state.cpus[32 * found.cpu + 12] & 1 or state.clocks[began] != found.began:
-                assert before is not None
-                return self._closed(before)
+            if before is not None:
+                opened = state.open_sequence(found.cpu)
+                if opened is None or opened[0] != found.began:
+                    return self._closed(before)
             at += 1
         self._run(words, len(words) // 2, base)
         return None
@@ -293,30 +290,17 @@ class _Search:
     def _name(self, task: int) -> str:
         return task_label(self._tasks[task - 1]) if task else "idle"
 
-    def _then(self, row: int) -> TaskThen | None:
-        """The state of the task whose row starts at word *row*."""
-        state = self._state
-        if not 0 <= row < 8 * (CPU_MAX + state.nr_tasks):
+    def _then(self, cpu: int, task: int) -> TaskThen | None:
+        told = self._state.task_state(cpu, task)
+        if told is None:
             return None
-        flags, mm = state.tasks[row], state.tasks[row + 1]
-
-        def flag(name: str) -> bool:
-            return bool(flags >> GUARDS[f"prev_{name}"] & 1)
-
         return TaskThen(
-            mm=mm,
-            tls=(state.tasks[row + 2], state.tasks[row + 3], state.tasks[row + 4]),
-            iopl=flags & 3,
-            fpu_counter=flags >> 24,
-            used_math=bool(flags & 4),
-            fpu=flag("fpu"),
-            gs=flag("gs"),
-            dr=flag("dr"),
-            io_bitmap=flag("io_bitmap"),
-            notsc=flag("notsc"),
-            blockstep=flag("blockstep"),
-            parked=flag("parked"),
-            ldt=state.ldt[mm],
+            mm=told["mm"],
+            ldt=told["ldt"],
+            tls=(told["tls0"], told["tls1"], told["tls2"]),
+            iopl=told["iopl"],
+            fpu_counter=told["fpu_counter"],
+            **{name: bool(told[name]) for name in FLAGS},
         )
 
     # --- nothing found -------------------------------------------------------------

@@ -11,7 +11,7 @@ import mmap
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
-from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.machine.shape import GUARDS, UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
 from pvreplay.replay.histogram import Row
 from pvreplay.trace.events import CPU_MAX, MM_MAX, TASK_MAX
 
@@ -48,7 +48,7 @@ _USEDFPU = 1 << 5
 _ANY_IOPL = 1 << 7
 _FLAG_BITS = {"used_math": 2, "gs": 9, "dr": 11, "io_bitmap": 13, "notsc": 15, "blockstep": 17}
 _SPECIAL, _STARTED = 2, 15
-_NEW = 4
+_NEW, _WINDOWED = 4, 8
 _IN_LAZY_TLB = 1 << 30
 _SPECIAL_UNITS = {0: UNIT_NM, 1: UNIT_LEAVE_MM}
 
@@ -109,7 +109,7 @@ class State:
         self.st[S_EARLIEST] = _MASK64
         for cpu in range(nr_cpus):
             self.cpus[cpu * _CPU_WORDS] = cpu * 8
-            self.cpus[cpu * _CPU_WORDS + _SPECIAL] = _NEW
+            self.cpus[cpu * _CPU_WORDS + _SPECIAL] = _NEW | (_WINDOWED if window_ns else 0)
             self.tasks[cpu * 8] = _NO_MM
         self._kernel(kernel)
         start, until = window_ns if window_ns is not None else EVER
@@ -253,8 +253,8 @@ class State:
         st[S_TIGHT] = rows | sequences << 1
 
     def _table(self, bits: int) -> None:
-        """A hash table of 2**bits slots, half full at most; a large one (memory counts), three quarters."""
-        limit = (1 << bits) // 4 * (2 if bits < _LARGE_BITS else 3)
+        """A hash table of 2**bits slots, a quarter full at most; a large one, where memory counts, three."""
+        limit = (1 << bits) // 4 * (1 if bits < _LARGE_BITS else 3)
         self.table = _words((2 << bits) + 3 * limit, "Q")
         self.st[P_BITS], self.st[P_LIMIT] = bits, limit
 
@@ -269,6 +269,29 @@ class State:
     def sequence(self, number: int) -> tuple[int, ...]:
         """The items of sequence *number*."""
         return tuple(self.arena[self.seqoff[number] : self.seqoff[number + 1]])
+
+    def current(self, cpu: int) -> int:
+        """The task that runs on *cpu*, 0 for its idle task."""
+        return self.tasks[self.cpus[cpu * _CPU_WORDS] + 5] if cpu < self.nr_cpus else 0
+
+    def open_sequence(self, cpu: int) -> tuple[int, list[int]] | None:
+        """The first event and the items so far of the sequence that is open on *cpu*."""
+        at = cpu * _CPU_WORDS
+        if not self.cpus[at + 12] & 1:
+            return None
+        start = cpu * self.st[P_CAP]
+        return self.clocks[at // 2 + 8], list(self.buf[start : start + self.cpus[at + 13]])
+
+    def task_state(self, cpu: int, task: int) -> dict[str, int] | None:
+        """What is known of *task* now (0 is the idle task of *cpu*) by name; None when it is not defined."""
+        if not 0 <= task < self.nr_tasks or cpu >= self.nr_cpus:
+            return None
+        row = 8 * (CPU_MAX + task if task else cpu)
+        flags, mm, *tls = self.tasks[row : row + 5]
+        told = {name: flags >> bit & 1 for name, bit in _FLAG_BITS.items()}
+        told |= {f"tls{slot}": word for slot, word in enumerate(tls)}
+        told |= {"fpu": int(bool(flags & _USEDFPU)), "parked": flags >> GUARDS["prev_parked"] & 1}
+        return told | {"mm": mm, "iopl": flags & 3, "fpu_counter": flags >> 24, "ldt": self.ldt[mm]}
 
     def rows(self) -> list[Row]:
         """Everything counted, in the order of first occurrence."""
