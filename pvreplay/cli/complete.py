@@ -8,6 +8,7 @@ takes a file when its metavar says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import (
@@ -21,7 +22,10 @@ from click.shell_completion import (
 
 from pvreplay.cli import COMMANDS
 
-Item = CompletionItem[str]
+if TYPE_CHECKING:
+    Item = CompletionItem[str]
+else:  # not subscriptable before click 8.4
+    Item = CompletionItem
 Values = Callable[[str], Iterable[tuple[str, str]]]
 """What has been typed -> (value, help) pairs, those that do not begin with it included."""
 
