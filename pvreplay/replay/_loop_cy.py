@@ -33,7 +33,7 @@ its "prev" bit of :mod:`pvreplay.machine.shape`, the "next" bit being one above.
 The mm word is active_mm | 1 << 30 when in lazy TLB state | 1 << 31 when leave_mm()
 has cleared the own bit in that mm's mask.
 Special (why an event takes the long way): 1 FOR pending, 2 a depth is not 0,
-4 the CPU has not switched yet.
+4 the CPU has not switched yet, 8 only a span of time counts.
 Sequence flags: 1 open, 2 in begin..end, 4 after end, 8 switched inside, 16 worth counting.
 
 A key is payload | CPU << 27 | task << 40; payload is the shape, or bit 26 and
@@ -56,13 +56,11 @@ except ModuleNotFoundError:
 
 
 @cython.cfunc
-@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
 def _count(
     table: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
-    bits: cython.ulonglong,
     key: cython.ulonglong,
     event_prev: cython.ulonglong,
     time: cython.ulonglong,
@@ -71,8 +69,8 @@ def _count(
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
-    size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << bits
-    slot: cython.ulonglong = ((key * HASH & MASK64) >> (64 - bits)) * 2
+    size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << st[35]
+    slot: cython.ulonglong = ((key * HASH & MASK64) >> (64 - st[35])) * 2
     key ^= MASK64
     while table[slot] != key:
         if table[slot] == 0:
@@ -198,7 +196,6 @@ def _close(
     _count(
         table,
         st,
-        st[35],
         key,
         clocks[cpu * 16 + 8] | cython.cast(cython.ulonglong, cpus[c + 14]) << 40,
         clocks[cpu * 16 + 9],
@@ -279,6 +276,7 @@ def _odd_switch(
     FOR_PENDING: cython.uint = 1
     DEEP: cython.uint = 2
     NEW: cython.uint = 4
+    WINDOWED: cython.uint = 8
     OPEN: cython.uint = 1
     WINDOW: cython.uint = 2
     AFTER: cython.uint = 4
@@ -353,7 +351,7 @@ def _odd_switch(
         _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
     if row:
         shape |= (tasks[n] & PARKED) << 1
-        _count(table, st, st[35], shape | cpu << 27 | arg << 40, event | prev << 40, t)
+        _count(table, st, shape | cpu << 27 | arg << 40, event | prev << 40, t)
     st[3] += counted
     st[4] += p == n
     # prev may be next: its row is written before next's is read
@@ -369,7 +367,7 @@ def _odd_switch(
         tasks[n] &= ~PARKED
         _push(cpus, clocks, tasks, buf, st[37], cpu, RESUME << 56, 1, event, t)
         cpus[c + 8] = 1
-    cpus[c + 2] = DEEP if cpus[c + 8] else 0
+    cpus[c + 2] = cpus[c + 2] & WINDOWED | (DEEP if cpus[c + 8] else 0)
     return 0
 
 
@@ -414,6 +412,7 @@ def _other(
     FOR_PENDING: cython.uint = 1
     DEEP: cython.uint = 2
     NEW: cython.uint = 4
+    WINDOWED: cython.uint = 8
     OPEN: cython.uint = 1
     WINDOW: cython.uint = 2
     AFTER: cython.uint = 4
@@ -450,7 +449,7 @@ def _other(
             target = cpus[c + 3]
         else:
             st[8] += 1
-    special &= NEW
+    special &= NEW | WINDOWED
 
     # --- who runs, a task's life ---
     if kind == 2:  # ON
@@ -458,7 +457,7 @@ def _other(
             return 11
         st[8] += cpus[c + 15]
         cpus[c + 15] = 1
-        special = 0
+        special &= WINDOWED
         n = (arg + CPU_MAX if arg else cpu) * 8
         cpus[c] = cython.cast(cython.uint, n)
         if tasks[n + 1]:
@@ -499,7 +498,7 @@ def _other(
     elif kind == 3:  # FPU
         if lazy_fpu and not pf & USEDFPU:  # #NM
             if counted:
-                _count(table, st, st[35], 1 << 26 | cpu << 27 | who << 40, event | who << 40, t)
+                _count(table, st, 1 << 26 | cpu << 27 | who << 40, event | who << 40, t)
             tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
     elif kind == 34:  # KERNEL_FPU
         if lazy_fpu:
@@ -541,7 +540,7 @@ def _other(
     elif kind == 14:  # FLUSH_IPI
         if cpus[c + 1] & (IN_LAZY_TLB | LEFT) == IN_LAZY_TLB and cpus[c + 1] & ACTIVE:
             if counted:
-                _count(table, st, st[35], 1 << 26 | 1 | cpu << 27 | who << 40, event | who << 40, t)
+                _count(table, st, 1 << 26 | 1 | cpu << 27 | who << 40, event | who << 40, t)
             cpus[c + 1] |= LEFT
     elif kind == 28:  # LOST
         st[6] += arg
@@ -639,12 +638,9 @@ def _run(
     nr_cpus: cython.ulonglong = st[32]
     nr_tasks: cython.ulonglong = st[33]
     shift: cython.ulonglong = 64 - st[35]
-    last: cython.ulonglong = ((cython.cast(cython.ulonglong, 1) << st[35]) - 1) * 2
     lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
     eager_from: cython.uint = cython.cast(cython.uint, st[42])
     any_math: cython.uint = cython.cast(cython.uint, st[43])
-    from_time: cython.ulonglong = st[46]
-    span: cython.ulonglong = st[47]
     base: cython.ulonglong = st[48]
     kept: cython.uint = cython.cast(cython.uint, st[49])
     switches: cython.ulonglong = 0
@@ -662,8 +658,10 @@ def _run(
     word: cython.uint
     eager: cython.uint
     special: cython.uint
+    idle: cython.ulonglong
     key: cython.ulonglong
     slot: cython.ulonglong
+    item: cython.ulonglong
     status: cython.int = 0
 
     while i < end:
@@ -677,67 +675,51 @@ def _run(
         c = cpu * 32
         p = cpus[c]
         pf = tasks[p]
-        special = cpus[c + 2] | ((t - from_time & MASK64) > span)
+        special = cpus[c + 2] | cython.cast(cython.uint, st[15])
 
         if kind == 1:  # SWITCH
             arg = w & MASK32
             if arg >= nr_tasks:
                 status = 11
                 break
-            n = (arg + CPU_MAX if arg else cpu) * 8
+            idle = (arg != 0) - cython.cast(cython.ulonglong, 1) & MASK64
+            n = (arg + CPU_MAX & ~idle | cpu & idle) * 8
             nf = tasks[n]
-            special |= nf & PARKED | (p == n)
-            if special == 0:
+            if special | nf & PARKED | (p == n):
+                status = _odd_switch(
+                    cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st, t, w, base + i
+                )
+            else:
                 word = cpus[c + 1]
                 eager = (nf >> 24) >= eager_from
                 eager &= nf >> 2 | any_math
                 key = _guards(tasks, ldt, st[14], word, p, n, pf, nf) | eager << 6
                 key |= cpu << 27 | arg << 40
+                # __unlazy_fpu(prev): saved, or its run of FPU slices ends
+                tasks[p] = pf & (kept | (COUNTER if pf & USEDFPU else 0))
+                # math_state_restore(next)
+                tasks[n] = cython.cast(cython.uint, (nf | eager << 5) + (eager << 24) & MASK32)
+                cpus[c] = cython.cast(cython.uint, n)
+                cpus[c + 1] = tasks[n + 1] if tasks[n + 1] else word | IN_LAZY_TLB
+                switches += 1
                 slot = ((key * HASH & MASK64) >> shift) * 2
-                key ^= MASK64
-                while table[slot] != key and table[slot]:
-                    slot = (slot + 2) & last
-                if table[slot]:
+                if table[slot] == key ^ MASK64:
                     table[slot + 1] += 1
-                    switches += 1
-                    # __unlazy_fpu(prev): saved, or its run of FPU slices ends
-                    tasks[p] = pf & (kept | (COUNTER if pf & USEDFPU else 0))
-                    # math_state_restore(next)
-                    tasks[n] = cython.cast(cython.uint, (nf | eager << 5) + (eager << 24) & MASK32)
-                    cpus[c] = cython.cast(cython.uint, n)
-                    cpus[c + 1] = tasks[n + 1] if tasks[n + 1] else word | IN_LAZY_TLB
                 else:
-                    special = 1
-            if special:
-                status = _odd_switch(
-                    cpus,
-                    clocks,
-                    tasks,
-                    ldt,
-                    table,
-                    buf,
-                    seqtab,
-                    seqoff,
-                    arena,
-                    st,
-                    t,
-                    w,
-                    base + i,
-                )
+                    item = cython.cast(cython.ulonglong, tasks[p + 5]) << 40
+                    _count(table, st, key, base + i | item, t)
         elif kind == 3:  # FPU
-            if special == 0 and lazy_fpu and not pf & USEDFPU:  # #NM
-                key = 1 << 26 | cpu << 27 | cython.cast(cython.ulonglong, tasks[p + 5]) << 40
-                slot = ((key * HASH & MASK64) >> shift) * 2
-                key ^= MASK64
-                while table[slot] != key and table[slot]:
-                    slot = (slot + 2) & last
-                if table[slot]:
-                    table[slot + 1] += 1
-                    tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
-                else:
-                    special = 1
             if special:
                 status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
+            elif lazy_fpu and not pf & USEDFPU:  # #NM
+                tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
+                item = cython.cast(cython.ulonglong, tasks[p + 5]) << 40
+                key = 1 << 26 | cpu << 27 | item
+                slot = ((key * HASH & MASK64) >> shift) * 2
+                if table[slot] == key ^ MASK64:
+                    table[slot + 1] += 1
+                else:
+                    _count(table, st, key, base + i | item, t)
         elif kind == 29:  # BEGIN
             status = _odd_switch(
                 cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st, t, w, base + i
