@@ -88,7 +88,7 @@ def shrink_pages(source: Path, text: Path, name: str, pages: int) -> None:
     lines = []
     for line in text.read_text().splitlines():
         match = re.match(r".*?\[(\d+)\] \S+ +(\d+)\.(\d+): ", line)
-        if match and int(match[2] + match[3]) * 1000 < last[int(match[1])]:
+        if match and int(match[2] + match[3]) < (last[int(match[1])] + 500) // 1000:
             lines.append(line)
     count = write_switches(f"{name}.switches.txt", KERNEL_LINE, "\n".join(lines))
     print(name, sum(file.stat().st_size for file in target.rglob("*")), count)

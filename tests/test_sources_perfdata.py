@@ -378,11 +378,10 @@ def test_what_is_held_does_not_grow_with_the_recording(monkeypatch: pytest.Monke
 
 # --- compressed records ---------------------------------------------------------------------------
 
-zstandard = pytest.importorskip("zstandard")
-
 
 def compressed(records: bytes, type: int, piece: int = 700) -> bytes:
     """Records in COMPRESSED records of one endless stream, cut anywhere."""
+    zstandard = pytest.importorskip("zstandard")
     packer = zstandard.ZstdCompressor().compressobj()
     out = b""
     for at in range(0, len(records), piece):

@@ -263,6 +263,8 @@ def _state_class(
     value: cython.ulonglong, p: cython.Py_ssize_t, programs: cython.longlong[::1]
 ) -> cython.ulonglong:
     """records.STATE_* of a prev_state, by the masks of its own print format."""
+    if programs[p + 14] == 0:
+        return 0
     if value & cython.cast(cython.ulonglong, programs[p + 12]):
         return 2
     if value & cython.cast(cython.ulonglong, programs[p + 13]):
