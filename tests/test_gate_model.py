@@ -18,7 +18,7 @@ from pvreplay.replay.price import price
 from pvreplay.replay.run import replay
 from pvreplay.rules import TABLE
 from pvreplay.synth import make, workload_names
-from tests.goldens import DATA
+from tests.golden_verdicts import DATA
 
 GOLDEN = "gate-model.json"
 

@@ -22,7 +22,7 @@ from pvreplay.gate.verdict import Check, Contribution, Finding, TraceVerdict, Ve
 from pvreplay.replay.result import Totals
 from pvreplay.report import gate_json, gate_text
 from tests.gate_tools import backend, entry, measured
-from tests.goldens import same_as_golden
+from tests.golden_verdicts import same_as_golden
 from tests.report_samples import HOSTILE, report, violation
 
 PAGE = Path(__file__).parent.parent / "docs" / "gate.md"
