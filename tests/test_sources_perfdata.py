@@ -549,3 +549,14 @@ def test_damaged_bytes_never_crash(seed: int) -> None:
 
 def test_files_in_data_are_small() -> None:
     assert all(file.stat().st_size < 100_000 for file in DATA.rglob("*") if file.is_file())
+
+
+def test_a_stream_of_several_zstd_frames_is_read_to_its_end() -> None:
+    zstandard = pytest.importorskip("zstandard")
+    from pvreplay.sources import zstd
+
+    packed = b"".join(zstandard.ZstdCompressor().compress(part) for part in (b"one " * 900, b"two", b"three"))
+    stream = zstd.open_stream("here")
+    out = b"".join(zstd.unpack(stream, packed[at : at + 7], "here") for at in range(0, len(packed), 7))
+    assert out == b"one " * 900 + b"twothree"
+    assert zstd.unpack(zstd.open_stream("here"), packed, "here") == out

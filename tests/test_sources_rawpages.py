@@ -14,7 +14,8 @@ from pvreplay.sources import records as r
 from pvreplay.sources.formats import parse_format, parse_header_page
 from pvreplay.sources.pages import PageSource, PageStream, page_layout
 from pvreplay.sources.rawpages import open_raw, selected_clock, sniff_directory
-from pvreplay.sources.tracepoints import CommTable, Programs, state_masks
+from pvreplay.sources.taskstate import state_masks
+from pvreplay.sources.tracepoints import CommTable, Programs
 from tests import binary_files as b
 from tests.binary_tools import PAGES, listed, run_interpreted, switches
 from tests.source_tools import Found, drain

@@ -14,6 +14,7 @@ from typing import Final
 from pvreplay.errors import TraceError
 from pvreplay.sources import zstd
 from pvreplay.sources.streams import Mapped
+from pvreplay.sources.tracedat_cut import packed_starts, plain_starts
 from pvreplay.sources.tracinghead import (
     Buffer,
     Cursor,
@@ -297,7 +298,7 @@ class TraceDat:
         page = self.head.page_size
         first = (cursor.pos + page - 1) // page * page
         packed = bool(flags & FLAG_COMPRESSED)
-        starts = self._packed_starts(first, page) if packed else self._plain_starts(first, page)
+        starts = (packed_starts if packed else plain_starts)(self.data, first, page)
         if not starts:
             return
         cpus = [
@@ -306,33 +307,6 @@ class TraceDat:
         ]
         self.buffers.append(BufferData("", "", 0, cpus))
         self.damage += f"; {len(cpus)} CPUs' pages were found by their order"
-
-    def _packed_starts(self, at: int, page: int) -> list[int]:
-        """Each CPU's data is a count of chunks and the chunks, from a page's start on."""
-        starts: list[int] = []
-        while at < len(self.data) and len(starts) < MAX_CPUS:
-            starts.append(at)
-            cursor = Cursor(self.data, at)
-            try:
-                for _ in range(cursor.u32()):
-                    packed = cursor.u32()
-                    cursor.u32()
-                    cursor.need(packed)
-            except CutShort:
-                break
-            at = (cursor.pos + page - 1) // page * page
-        return starts
-
-    def _plain_starts(self, at: int, page: int) -> list[int]:
-        """A CPU's pages are in order of time: where time steps back, the next CPU's begin."""
-        starts: list[int] = []
-        last = -1
-        for start in range(at, len(self.data) - page + 1, page):
-            time = int.from_bytes(self.data[start : start + 8], "little")
-            if time < last or not starts:
-                starts.append(start)
-            last = time
-        return starts
 
     # --- options both versions have ------------------------------------------------------------------
     def _count_option(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -26,15 +27,32 @@ def _native() -> Any:
         return None
 
 
+class _Frames:
+    """A decompressor over frame after frame."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._frame = make()
+
+    def decompress(self, data: bytes) -> bytes:
+        """What *data* adds."""
+        parts = []
+        while data:
+            if self._frame.eof:
+                self._frame = self._make()
+            parts.append(self._frame.decompress(data))
+            data = self._frame.unused_data if self._frame.eof else b""
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def open_stream(where: str) -> Stream:
-    """A decompressor for one endless stream.
+    """A decompressor for one stream of any length.
 
     Raises UsageError naming what to install when no library is there.
     """
     native = _native()
     if native is not None:
-        stream: Stream = native.ZstdDecompressor()
-        return stream
+        return _Frames(native.ZstdDecompressor)
     try:
         library = import_module("zstandard")
     except ImportError:
@@ -42,8 +60,8 @@ def open_stream(where: str) -> Stream:
             f"{where}: compressed with zstd, and there is no zstd library for this Python",
             "Install one: pip install 'pvreplay[zstd]' (or pip install zstandard).",
         ) from None
-    found: Stream = library.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-    return found
+    maker = library.ZstdDecompressor(max_window_size=1 << 27)
+    return _Frames(maker.decompressobj)
 
 
 def unpack(stream: Stream, data: bytes, where: str) -> bytes:
