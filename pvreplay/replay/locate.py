@@ -16,6 +16,7 @@ import msgspec
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.machine.shape import ITEM_SHIFT, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.replay import peek
 from pvreplay.replay import state as st
 from pvreplay.replay._find_cy import next_on_cpu, nth, of_task, since
 from pvreplay.replay.build import loop_module
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pvreplay.trace.model import Chunk, Task, Trace
 
 _SWITCHES = frozenset({Kind.SWITCH, Kind.BEGIN})
-FLAGS = ("used_math", "fpu", "gs", "dr", "io_bitmap", "notsc", "blockstep", "parked")
 IDLE_NAMES = frozenset({"0", "idle", "swapper"})
 
 
@@ -219,7 +219,7 @@ class _Search:
         time_ns, cpu, _, arg, _ = unpack(words[2 * at], words[2 * at + 1])
         number = state.st[st.S_SWITCHES]
         before = _counts(state)
-        prev = state.current(cpu)
+        prev = peek.current(state, cpu)
         then = self._then(cpu, prev), self._then(cpu, arg)
         self._run(words, at + 1, base)
         located = Located(
@@ -239,7 +239,7 @@ class _Search:
                 located.shape = counted.payload
                 return located
         located.unit_type = UNIT_SEQ
-        opened = state.open_sequence(cpu)
+        opened = peek.open_sequence(state, cpu)
         assert opened is not None
         located.began, items = opened
         located.ordinal = sum(item >> ITEM_SHIFT in _SWITCHES for item in items) - 1
@@ -258,7 +258,7 @@ class _Search:
             before = _counts(state) if self._may_close(words, at) else None
             self._run(words, at + 1, base)
             if before is not None:
-                opened = state.open_sequence(found.cpu)
+                opened = peek.open_sequence(state, found.cpu)
                 if opened is None or opened[0] != found.began:
                     return self._closed(before)
             at += 1
@@ -291,7 +291,7 @@ class _Search:
         return task_label(self._tasks[task - 1]) if task else "idle"
 
     def _then(self, cpu: int, task: int) -> TaskThen | None:
-        told = self._state.task_state(cpu, task)
+        told = peek.task_state(self._state, cpu, task)
         if told is None:
             return None
         return TaskThen(
@@ -300,7 +300,7 @@ class _Search:
             tls=(told["tls0"], told["tls1"], told["tls2"]),
             iopl=told["iopl"],
             fpu_counter=told["fpu_counter"],
-            **{name: bool(told[name]) for name in FLAGS},
+            **{name: bool(told[name]) for name in (*peek.FLAGS, "used_math")},
         )
 
     # --- nothing found -------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pvreplay.replay.locate import TaskThen
 from pvreplay.replay.walk import Broken, Walk, WalkStep
@@ -13,7 +14,10 @@ from pvreplay.report.show import Row, Shown, aligned, paid, price, reason
 INDEX = 4
 """Columns of an op's number."""
 PENDING = 12
-"""Columns that the list of pending resources gets at least."""
+"""Columns that a list of pending resources needs to stand beside the op."""
+ROOMY = 18
+"""Columns for it that are worth a shorter heading elsewhere."""
+SHORT = {"hypercalls": "calls", "ROM calls": "ROM"}
 SEVERITIES = {"security": "bad", "error": "bad", "perf": "warn"}
 STATES = {
     "fpu": "FPU registers live",
@@ -108,48 +112,72 @@ def task_state(state: TaskThen) -> str:
 
 def alone(page: Page, walk: Walk, verbose: int) -> None:
     """A table of ops with what has been paid and what is pending after each."""
-    fields = paid([walk])
     title(page, walk)
     page.line(("  after each op: entries queued, what has been paid so far, writes still queued", "dim"))
-    ops = _op_width(page, [walk], page.width // 3)
-    became = max(len("became"), *(width_of(page.safe(_became(step))) for step in walk.steps))
-    heads = ["queue", *fields]
-    widths = [
-        max(len(head), width_of(number(value)))
-        for head, value in zip(
-            heads,
-            [max((step.queue for step in walk.steps), default=0), *price(walk.totals, list(fields.values()))],
-            strict=True,
-        )
-    ]
-    left = INDEX + 2 + ops + 2 + became + sum(2 + columns for columns in widths)
-    room = max(page.width - left - 2, PENDING)
-    head = f"{'#':>{INDEX}}  {'op':<{ops}}  {'became':<{became}}"
-    head += "".join(f"  {name:>{columns}}" for name, columns in zip(heads, widths, strict=True))
-    page.line((f"{head}  pending", "head"))
+    columns = _columns(page, walk)
+    page.line((columns.head, "head"))
     last: tuple[int, int] | None = None
-    forgotten = walk.forgotten
+    pending: list[str] = []
     for row in aligned([walk]):
         step = row.any
-        if forgotten and step.index is not None and step is walk.steps[-1]:
-            page.line((f"{'':>{INDEX}}  {count(forgotten, 'op')} not remembered", "dim"))
+        if walk.forgotten and step is walk.steps[-1]:
+            page.line((f"{'':>{INDEX}}  {count(walk.forgotten, 'op')} not remembered", "dim"))
         last = path_line(page, row, [walk], last, verbose)
         if step.index is None:
             continue
-        numbers = [step.queue, *price(step.sums, list(fields.values()))]
-        spans = [
-            (f"{step.index:>{INDEX}}  ", ""),
-            (_padded(page, _op(step), ops), "name"),
-            (f"  {_padded(page, _became(step), became)}", ""),
-        ]
-        spans.append(
-            ("".join(f"  {number(value):>{c}}" for value, c in zip(numbers, widths, strict=True)), "")
-        )
-        pending = _lines(step.pending, room)
-        page.line(*spans, ("  " + pending[0] if pending[0] else "", ""))
-        for more in pending[1:]:
-            page.line(" " * (left + 2) + more)
+        _op_line(page, step, columns)
+        if columns.pending < PENDING and step.pending != pending:
+            if step.pending:
+                _pending_line(page, [walk], [step.pending])
+            pending = step.pending
         notes(page, step)
+
+
+class _Columns(NamedTuple):
+    """Widths of a table of ops; the list of pending writes has its own lines when *pending* is too little."""
+
+    head: str
+    op: int
+    became: int
+    numbers: list[int]
+    fields: list[str]
+    left: int
+    pending: int
+
+
+def _columns(page: Page, walk: Walk) -> _Columns:
+    fields = paid([walk])
+    op = _op_width(page, [walk], page.width // 3)
+    became = max(len("became"), *(width_of(page.safe(_became(step))) for step in walk.steps))
+    most = [max((step.queue for step in walk.steps), default=0), *price(walk.totals, list(fields.values()))]
+    for names in ({}, SHORT):
+        heads = ["queue", *(names.get(word, word) for word in fields)]
+        numbers = [max(len(head), len(number(value))) for head, value in zip(heads, most, strict=True)]
+        left = INDEX + 2 + op + 2 + became + sum(2 + columns for columns in numbers)
+        pending = page.width - left - 2
+        if pending >= ROOMY:
+            break
+    head = f"{'#':>{INDEX}}  {'op':<{op}}  {'became':<{became}}"
+    head += "".join(f"  {name:>{columns}}" for name, columns in zip(heads, numbers, strict=True))
+    head += "  pending" if pending >= PENDING else ""
+    return _Columns(head, op, became, numbers, list(fields.values()), left, pending)
+
+
+def _op_line(page: Page, step: WalkStep, columns: _Columns) -> None:
+    values = [step.queue, *price(step.sums, columns.fields)]
+    cells = "".join(
+        f"  {number(value):>{width}}" for value, width in zip(values, columns.numbers, strict=True)
+    )
+    pending = _lines(step.pending, columns.pending) if columns.pending >= PENDING else [""]
+    page.line(
+        f"{step.index:>{INDEX}}  ",
+        (_padded(page, _op(step), columns.op), "name"),
+        f"  {_padded(page, _became(step), columns.became)}",
+        cells,
+        f"  {pending[0]}" if pending[0] else "",
+    )
+    for more in pending[1:]:
+        page.line(" " * (columns.left + 2) + more)
 
 
 def title(page: Page, walk: Walk) -> None:
@@ -229,7 +257,7 @@ def side_by_side(page: Page, walks: Sequence[Walk], verbose: int) -> bool:
 
 def _pending_line(page: Page, walks: Sequence[Walk], after: Sequence[list[str]]) -> None:
     if all(names == after[0] for names in after):
-        page.flow(("pending", "dim"), (", ".join(after[0]), "dim"), indent=INDEX + 4)
+        page.flow(("pending:", "dim"), (", ".join(after[0]), "dim"), indent=INDEX + 4)
         return
     parts = [
         f"{walk.backend}: {', '.join(names) or 'nothing'}" for walk, names in zip(walks, after, strict=True)
@@ -258,7 +286,8 @@ def path_line(
         return here
     if step.index is None and all(taken) and not verbose:
         return here  # a step of the path that does nothing a machine could see
-    text = f"{guard}: {why}" if why and why != guard else guard
+    # Where every name had to be true, the names that decided are the guard again.
+    text = f"{guard}: {why}" if why and why != guard.replace(" and ", ", ") else guard
     if not all(taken):
         off = ", ".join(
             f"{walk.backend}: skipped, {reason(other)}"
