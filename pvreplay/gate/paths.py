@@ -12,7 +12,10 @@ _LEAVE = frozenset({"leave_lazy_cpu", "end_context_switch"})
 
 
 def step_changes(old: Sequence[PathStep], new: Sequence[PathStep]) -> dict[str, str]:
-    """Step name -> what happened to it, in the order of *new*, dropped steps last."""
+    """Step name -> what happened to it, in the order of *new*, dropped steps last.
+
+    What only follows from a moved end of the batch comes after everything else.
+    """
     before = {step.step: step for step in old}
     after = {step.step: step for step in new}
     if not before:
@@ -43,7 +46,8 @@ def step_changes(old: Sequence[PathStep], new: Sequence[PathStep]) -> dict[str, 
     for step in old:
         if step.step not in after:
             changes[step.step] = f"dropped, with {step.ops or 'no op'}"
-    return changes
+    follows = [name for name, told in changes.items() if edges and told.endswith(because)]
+    return {name: changes[name] for name in [*(name for name in changes if name not in follows), *follows]}
 
 
 def steps_of(op: str, path: Sequence[PathStep]) -> list[PathStep]:
