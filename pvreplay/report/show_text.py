@@ -234,8 +234,11 @@ def side_by_side(page: Page, walks: Sequence[Walk], verbose: int) -> bool:
         last = path_line(page, row, walks, last, verbose)
         if all(step is None or step.index is None for step in row.steps):
             continue
-        shown = next(step for step in row.steps if step is not None and step.index is not None)
-        spans: list[Span | str] = [f"{shown.index:>{INDEX}}  ", (_padded(page, _op(shown), ops), "name")]
+        shown = [step for step in row.steps if step is not None and step.index is not None]
+        index = "/".join(dict.fromkeys(str(step.index) for step in shown))
+        if len(index) > INDEX:
+            index = str(shown[0].index)
+        spans: list[Span | str] = [f"{index:>{INDEX}}  ", (_padded(page, _op(shown[0]), ops), "name")]
         for step, (became, spent, side) in zip(row.steps, sides, strict=True):
             if step is None or step.index is None:
                 spans.append(" " * (3 + side))
@@ -286,15 +289,16 @@ def path_line(
         return here
     if step.index is None and all(taken) and not verbose:
         return here  # a step of the path that does nothing a machine could see
-    # Where every name had to be true, the names that decided are the guard again.
-    text = f"{guard}: {why}" if why and why != guard.replace(" and ", ", ") else guard
-    if not all(taken):
-        off = ", ".join(
+    if all(taken):
+        # Where every name had to be true, the names that decided are the guard again.
+        text = f"{guard}: {why}" if why and why != guard.replace(" and ", ", ") else guard
+    else:
+        off = [
             f"{walk.backend}: skipped, {reason(other)}"
             for walk, other in zip(walks, row.steps, strict=True)
             if other is not None and not other.taken
-        )
-        text += f"; {off}" if off else ""
+        ]
+        text = "; ".join([guard, *off])
     if step.index is None and all(taken):
         text += "; no op"
     page.flow((f"{step.step}:", "dim"), (text, "dim"), indent=INDEX + 4, first=INDEX + 2)
