@@ -21,8 +21,8 @@ Arrays
         then three words for each key in the order of insertion: the key, first event | previous
         task << 40, its time
     ``buf``     room for the open sequence of each CPU
-    ``seqtab``  hash table of sequence numbers: hash high half << 32 | number + 1
-    ``seqoff``  where sequence n starts in ``arena``; one more entry than sequences
+    ``seqtab``  hash table of sequences: upper 24 bits of the hash << 40 | where it is in ``arena``, plus 1
+    ``arena``   every sequence: its number << 32 | its length, then its items
     ``st``      the totals and, from word 32 on, the parameters: see ``S_`` and ``P_`` in state.py
 
 Task flags are placed so that a shape comes out of masks and shifts: a flag at
@@ -136,7 +136,6 @@ def _close(
     table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     cpu: cython.ulonglong,
@@ -147,6 +146,7 @@ def _close(
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
     MASK32: cython.ulonglong = 0xFFFFFFFF
+    MASK40: cython.ulonglong = 0xFFFFFFFFFF
     c: cython.ulonglong = cpu * 32
     at: cython.ulonglong = cpu * st[37]
     length: cython.ulonglong = cpus[c + 13]
@@ -173,23 +173,23 @@ def _close(
         if entry == 0:
             number = st[1]
             start = st[2]
+            arena[start] = number << 32 | length
             for i in range(length):
-                arena[start + i] = buf[at + i]
+                arena[start + 1 + i] = buf[at + i]
             st[1] = number + 1
-            st[2] = start + length
-            seqoff[number + 1] = start + length
-            seqtab[slot] = (h >> 32) << 32 | (number + 1)
-            if st[2] + st[37] + 3 > st[38] or st[1] + 3 > st[39]:
+            st[2] = start + 1 + length
+            seqtab[slot] = h >> 40 << 40 | (start + 1)
+            if st[2] + st[37] + 4 > st[38] or st[1] + 3 > st[39]:
                 st[15] |= 2
             break
-        if entry >> 32 == h >> 32:
-            number = (entry & MASK32) - 1
-            start = seqoff[number]
-            if seqoff[number + 1] - start == length:
+        if entry >> 40 == h >> 40:
+            start = entry & MASK40
+            if arena[start - 1] & MASK32 == length:
                 j = 0
                 while j < length and arena[start + j] == buf[at + j]:
                     j += 1
                 if j == length:
+                    number = arena[start - 1] >> 32
                     break
         slot = (slot + 1) & ((cython.cast(cython.ulonglong, 1) << st[40]) - 1)
     key = ((1 << 26) + 2 + number) | cpu << 27 | cython.cast(cython.ulonglong, tasks[cpus[c] + 5]) << 40
@@ -255,7 +255,6 @@ def _odd_switch(
     table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     t: cython.ulonglong,
@@ -331,14 +330,14 @@ def _odd_switch(
             cpus[c + 8] = 1
             cpus[c + 12] |= SWITCHED
         elif flags & OPEN:
-            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
         _push(cpus, clocks, tasks, buf, st[37], cpu, BEGIN << 56, 1, event, t)
         cpus[c + 12] |= WINDOW
         row = 0
     elif cpus[c + 8] and st[45]:
         shape |= PREV_PARKED
         _push(cpus, clocks, tasks, buf, st[37], cpu, PARK << 56, 1, event, t)
-        _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
+        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
         cpus[c + 8] = 0
         pf |= PARKED
         tasks[p] = pf
@@ -348,7 +347,7 @@ def _odd_switch(
         cpus[c + 12] |= SWITCHED
         row = 0
     elif flags & (OPEN | WINDOW | AFTER) == OPEN:
-        _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, row)
+        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
     if row:
         shape |= (tasks[n] & PARKED) << 1
         _count(table, st, shape | cpu << 27 | arg << 40, event | prev << 40, t)
@@ -621,7 +620,6 @@ def _run(
     table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ) -> cython.int:
@@ -686,9 +684,7 @@ def _run(
             n = (arg + CPU_MAX & ~idle | cpu & idle) * 8
             nf = tasks[n]
             if special | nf & PARKED | (p == n):
-                status = _odd_switch(
-                    cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st, t, w, base + i
-                )
+                status = _odd_switch(cpus, clocks, tasks, ldt, table, buf, seqtab, arena, st, t, w, base + i)
             else:
                 word = cpus[c + 1]
                 eager = (nf >> 24) >= eager_from
@@ -721,13 +717,11 @@ def _run(
                 else:
                     _count(table, st, key, base + i | item, t)
         elif kind == 29:  # BEGIN
-            status = _odd_switch(
-                cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st, t, w, base + i
-            )
+            status = _odd_switch(cpus, clocks, tasks, ldt, table, buf, seqtab, arena, st, t, w, base + i)
         else:
             status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
         if status < 0:
-            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, status == -1)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, status == -1)
             status = 0
         elif status:
             break
@@ -758,14 +752,13 @@ def run(
     table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ):
     """Replay events *begin* .. *end* - 1 of *ev*; 0, or why it stopped before event ``st[9]``."""
     status: cython.int
     with cython.nogil:
-        status = _run(ev, begin, end, cpus, clocks, tasks, ldt, table, buf, seqtab, seqoff, arena, st)
+        status = _run(ev, begin, end, cpus, clocks, tasks, ldt, table, buf, seqtab, arena, st)
     return status
 
 
@@ -776,7 +769,6 @@ def finish(
     table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
 ):
@@ -798,7 +790,7 @@ def finish(
                 cpus[c + 12] & 2 or cpus[c + 8] | cpus[c + 9] | cpus[c + 10] | cpus[c + 11]
             ):
                 st[13] += 1
-            _close(cpus, clocks, tasks, table, buf, seqtab, seqoff, arena, st, cpu, counted)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, counted)
         if clocks[cpu * 16 + 2] > st[11]:
             st[11] = clocks[cpu * 16 + 2]
         st[9] += 1
@@ -834,27 +826,28 @@ def move(
 
 
 def rehash(
-    seqtab: cython.ulonglong[::1],
-    seqoff: cython.ulonglong[::1],
-    arena: cython.ulonglong[::1],
-    bits: cython.ulonglong,
-    number: cython.ulonglong,
+    seqtab: cython.ulonglong[::1], arena: cython.ulonglong[::1], bits: cython.ulonglong, end: cython.ulonglong
 ):
-    """Fill an empty ``seqtab`` of 2***bits* slots with the first *number* sequences."""
+    """Fill an empty ``seqtab`` of 2***bits* slots with the sequences of ``arena`` up to word *end*."""
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
+    MASK32: cython.ulonglong = 0xFFFFFFFF
     last: cython.ulonglong = (cython.cast(cython.ulonglong, 1) << bits) - 1
-    i: cython.ulonglong
-    j: cython.ulonglong
+    at: cython.ulonglong = 0
+    start: cython.ulonglong
     h: cython.ulonglong
     slot: cython.ulonglong
-    for i in range(number):
-        h = seqoff[i + 1] - seqoff[i]
-        for j in range(seqoff[i], seqoff[i + 1]):
-            h = (h ^ arena[j]) * HASH & MASK64
+    while at < end:
+        h = arena[at] & MASK32
+        start = at + 1
+        at = start + h
+        slot = start
+        while slot < at:
+            h = (h ^ arena[slot]) * HASH & MASK64
             h ^= h >> 29
+            slot += 1
         slot = h & last
         while seqtab[slot]:
             slot = (slot + 1) & last
-        seqtab[slot] = (h >> 32) << 32 | (i + 1)
+        seqtab[slot] = h >> 40 << 40 | start

@@ -10,7 +10,6 @@ def run(
     table: memoryview,
     buf: memoryview,
     seqtab: memoryview,
-    seqoff: memoryview,
     arena: memoryview,
     st: memoryview,
 ) -> int: ...
@@ -21,9 +20,8 @@ def finish(
     table: memoryview,
     buf: memoryview,
     seqtab: memoryview,
-    seqoff: memoryview,
     arena: memoryview,
     st: memoryview,
 ) -> int: ...
 def move(old: memoryview, old_bits: int, table: memoryview, bits: int, rows: int) -> None: ...
-def rehash(seqtab: memoryview, seqoff: memoryview, arena: memoryview, bits: int, number: int) -> None: ...
+def rehash(seqtab: memoryview, arena: memoryview, bits: int, end: int) -> None: ...

@@ -39,7 +39,7 @@ S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNK
 S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT, S_TIGHT = range(8, 16)
 
 HASH: Final = 0x1E3779B97F4A7C15
-_LARGE_BITS = 18
+_LARGE_BITS = 21
 _CPU_WORDS = 32
 _HUGE = 8 << 20
 _MASK64 = (1 << 64) - 1
@@ -121,7 +121,8 @@ class State:
         self._table(room.table_bits)
         self.buf = _words(nr_cpus * room.items, "Q")
         self.st[P_CAP] = room.items
-        self.arena, self.seqoff = _words(room.arena, "Q"), _words(room.sequences + 1, "Q")
+        self.arena = _words(room.arena, "Q")
+        self._sequence_at: list[int] = []
         self.st[P_ARENA], self.st[P_SEQUENCES] = room.arena, room.sequences
         self._seqtab()
         self._room_left()
@@ -205,7 +206,7 @@ class State:
             self._grow(loop, status)
 
     def _counts(self) -> tuple[memoryview, ...]:
-        return self.table, self.buf, self.seqtab, self.seqoff, self.arena, self.st
+        return self.table, self.buf, self.seqtab, self.arena, self.st
 
     def _grow(self, loop: Any, what: int) -> None:
         if what == MORE_TABLE:
@@ -233,28 +234,27 @@ class State:
                 self.buf[cpu * new : cpu * new + used] = old[cpu * cap : cpu * cap + used]
 
     def _more_sequences(self, loop: Any) -> None:
-        items = self.st[P_ARENA] * 2 + self.st[P_CAP] + 4
+        items = self.st[P_ARENA] * 2 + self.st[P_CAP] + 5
         self.arena = _copied(self.arena, _words(items, "Q"))
         self.st[P_ARENA] = items
         if self.st[S_SEQUENCES] + 3 > self.st[P_SEQUENCES]:
             room = min(self.st[P_SEQUENCES] * 2 + 4, MAX_SEQUENCES)
             if room == self.st[P_SEQUENCES]:
                 raise TraceError(f"more than {room - 3} different sequences of operations")
-            self.seqoff = _copied(self.seqoff, _words(room + 1, "Q"))
             self.st[P_SEQUENCES] = room
             self._seqtab()
-            loop.rehash(self.seqtab, self.seqoff, self.arena, self.st[P_SEQBITS], self.st[S_SEQUENCES])
+            loop.rehash(self.seqtab, self.arena, self.st[P_SEQBITS], self.st[S_ITEMS])
 
     def _room_left(self) -> None:
         """Tell the loop which tables may not hold what one event can add: 1 rows, 2 sequences."""
         st = self.st
         rows = st[S_ROWS] + 3 > st[P_LIMIT]
-        sequences = st[S_ITEMS] + st[P_CAP] + 3 > st[P_ARENA] or st[S_SEQUENCES] + 3 > st[P_SEQUENCES]
+        sequences = st[S_ITEMS] + st[P_CAP] + 4 > st[P_ARENA] or st[S_SEQUENCES] + 3 > st[P_SEQUENCES]
         st[S_TIGHT] = rows | sequences << 1
 
     def _table(self, bits: int) -> None:
-        """A hash table of 2**bits slots, a quarter full at most; a large one, where memory counts, three."""
-        limit = (1 << bits) // 4 * (1 if bits < _LARGE_BITS else 3)
+        """A hash table of 2**bits slots, a quarter full at most; three where memory counts."""
+        limit = (1 << bits) // 4 * (1 if bits < 16 else 2 if bits < _LARGE_BITS else 3)
         self.table = _words((2 << bits) + 3 * limit, "Q")
         self.st[P_BITS], self.st[P_LIMIT] = bits, limit
 
@@ -268,7 +268,11 @@ class State:
 
     def sequence(self, number: int) -> tuple[int, ...]:
         """The items of sequence *number*."""
-        return tuple(self.arena[self.seqoff[number] : self.seqoff[number + 1]])
+        while len(self._sequence_at) <= number:
+            last = self._sequence_at[-1] if self._sequence_at else -1
+            self._sequence_at.append(last + 1 + (self.arena[last] & 0xFFFFFFFF if last >= 0 else 0))
+        at = self._sequence_at[number]
+        return tuple(self.arena[at + 1 : at + 1 + (self.arena[at] & 0xFFFFFFFF)])
 
     def current(self, cpu: int) -> int:
         """The task that runs on *cpu*, 0 for its idle task."""
