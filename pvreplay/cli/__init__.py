@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gate": ("pvreplay.cli.gate", "Fail when hypercalls rise above a baseline or a rule breaks."),
     "show": ("pvreplay.cli.show", "Show one switch step by step, as the machine sees it."),
     "info": ("pvreplay.cli.info", "Say what a trace holds and where its state comes from."),
+    "formats": ("pvreplay.cli.inputs", "List what is read and which evidence gives the state."),
     "convert": ("pvreplay.cli.convert", "Convert a trace or recording to trace.bin or text."),
     "dump": ("pvreplay.cli.dump", "Print every event of a trace."),
     "synth": ("pvreplay.cli.synth", "Make a seeded synthetic trace."),
