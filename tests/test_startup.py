@@ -30,6 +30,7 @@ RUN = CLI | {
     "pvreplay.backends.reader",
     "pvreplay.backends.schema",
     "pvreplay.cli.flow",
+    "pvreplay.cli.formats",
     "pvreplay.cli.main",
     "pvreplay.cli.options",
     "pvreplay.cli.run",
