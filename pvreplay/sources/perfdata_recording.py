@@ -91,7 +91,7 @@ class Recording:
 
     def add_tracing_data(self, data: memoryview, at: int) -> None:
         """The copy of tracefs's formats, at *at* in the file."""
-        head = read_perf_tracing_data(data, tp.wanted, self.path, at)
+        head = read_perf_tracing_data(data, tp.WANTED, self.path, at)
         self.programs.add_all(head.formats.values())
         if head.page is not None:
             self.word_bits = head.page.commit_size * 8

@@ -41,7 +41,7 @@ class TraceDatSource(PageSource):
     """The records of a trace.dat (see ``records.RawSource``)."""
 
     def __init__(self, mapped: Mapped, path: str) -> None:
-        self._dat = dat = TraceDat(mapped, path, tp.wanted)
+        self._dat = dat = TraceDat(mapped, path, tp.WANTED)
         if dat.text_at >= 0 and not any(cpu.size for buffer in dat.buffers for cpu in buffer.cpus):
             raise TraceError(
                 f"{path}: the text of a latency tracer, not events",

@@ -268,9 +268,11 @@ SYSTEM_OF: Final = {name: system for system, name in BUILDERS}
 """The system of a tracepoint known by name alone (a directory of loose format files)."""
 
 
-def wanted(system: str, name: str) -> bool:
-    """Whether a tracepoint is one of those read."""
-    return (system, name) in BUILDERS
+WANTED: Final = {
+    system: frozenset(name for other, name in BUILDERS if other == system)
+    for system in {s for s, _ in BUILDERS}
+}
+"""Every tracepoint that is read: system -> names."""
 
 
 class Programs:
@@ -350,6 +352,20 @@ class CommTable:
         for number in range(len(self.names), self.state[0]):
             pair = self.keys[number * 2 : number * 2 + 2].tobytes()
             self.names.append(pair.rstrip(b"\0"))
+
+    def add(self, names: Iterable[bytes]) -> dict[bytes, int]:
+        """Number names that come from elsewhere, cut to the kernel's 15 bytes: name -> number."""
+        numbers = {name: number for number, name in enumerate(self.names)}
+        for name in names:
+            if name not in numbers:
+                self.make_room(1)
+                number = numbers[name] = self.state[0]
+                self.keys[number * 2 : number * 2 + 2] = array("Q", name[:15].ljust(16, b"\0"))
+                self.state[0] = number + 1
+                self.collect()
+        self.table = array("I", bytes(4 * len(self.table)))
+        engine.rehash(self.keys, len(self.names), self.table)
+        return numbers
 
     def add_doubts(self, doubts: dict[str, int]) -> None:
         """Move what the decoder counted into *doubts*."""

@@ -1,4 +1,4 @@
-"""The head trace.dat and perf's tracing data share: formats, page layout, names of tasks.
+"""The head trace.dat and perf's tracing data share: formats and page layout.
 
 Both start with the bytes 17 08 44 "tracing", a version text, the byte order and
 the size of a long, and then hold copies of tracefs files.  Version 7 of
@@ -8,17 +8,15 @@ trace.dat keeps the same parts in sections; each part has its own reader here.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Mapping, Set
 
 from pvreplay.errors import TraceError
 from pvreplay.sources.formats import Format, PageHeader, parse_format, parse_header_page
 
 MAGIC = b"\x17\x08\x44tracing"
 Buffer = bytes | memoryview
-Wanted = Callable[[str, str], bool]
-"""(system, event) -> is its format worth reading; a head holds thousands."""
-
-MAX_CMDLINES = 1 << 26
+Wanted = Mapping[str, Set[str]]
+"""system -> events whose formats are worth reading."""
 
 
 class CutShort(Exception):
@@ -63,7 +61,8 @@ class Cursor:
         return int.from_bytes(self.take(4), "little")
 
     def u64(self) -> int:
-        return int.from_bytes(self.take(8), "little")
+        at = self.need(8)
+        return int.from_bytes(self.data[at : at + 8], "little")
 
     def take(self, count: int) -> bytes:
         at = self.need(count)
@@ -85,9 +84,9 @@ class Cursor:
 
 
 class TracingHead:
-    """What the head says: *formats* by event ID, *page* layout, *cmdlines* pid -> comm bytes."""
+    """What the head says: *formats* by event ID, *page* layout of the ring buffer."""
 
-    __slots__ = ("cmdlines", "formats", "long_size", "page", "page_size", "version")
+    __slots__ = ("formats", "long_size", "page", "page_size", "version")
 
     def __init__(self) -> None:
         self.version = ""
@@ -95,7 +94,6 @@ class TracingHead:
         self.page_size = 4096
         self.page: PageHeader | None = None
         self.formats: dict[int, Format] = {}
-        self.cmdlines: dict[int, bytes] = {}
 
 
 def read_initial(cursor: Cursor, head: TracingHead, where: str) -> None:
@@ -143,17 +141,23 @@ def read_ftrace_formats(cursor: Cursor) -> None:
 
 
 def read_event_formats(cursor: Cursor, head: TracingHead, wanted: Wanted, where: str) -> None:
-    """The formats of all events, system by system; those *wanted* are kept."""
+    """The formats of all events, system by system; those *wanted* are kept.
+
+    There may be thousands, of which a few are wanted: the others are only stepped over.
+    """
+    data = cursor.data
     for _ in range(cursor.u32()):
         system = cursor.cstring().decode("utf-8", "replace")
+        names = wanted.get(system)
         for _ in range(cursor.u32()):
             size = cursor.u64()
             at = cursor.need(size)
-            start = bytes(cursor.data[at : at + min(size, 128)])
-            first = start.split(b"\n", 1)[0].decode("utf-8", "replace")
-            name = first[5:].strip() if first.startswith("name:") else ""
-            if name and wanted(system, name):
-                text = bytes(cursor.data[at : at + size]).decode("utf-8", "replace")
+            if names is None:
+                continue
+            first = bytes(data[at : at + min(size, 128)]).split(b"\n", 1)[0]
+            name = first[5:].strip().decode("utf-8", "replace") if first.startswith(b"name:") else ""
+            if name in names:
+                text = bytes(data[at : at + size]).decode("utf-8", "replace")
                 event = parse_format(text, system, f"{where}: format of {system}:{name}")
                 head.formats[event.id] = event
 
@@ -161,24 +165,6 @@ def read_event_formats(cursor: Cursor, head: TracingHead, wanted: Wanted, where:
 def skip_sized(cursor: Cursor) -> None:
     """kallsyms and printk formats: a 32-bit size and text nobody here needs."""
     cursor.need(cursor.u32())
-
-
-def read_cmdlines(cursor: Cursor, head: TracingHead) -> None:
-    """``saved_cmdlines``: lines of pid, a blank, comm."""
-    size = cursor.u64()
-    if size > MAX_CMDLINES:
-        raise CutShort(cursor.base + cursor.pos, size)
-    head.cmdlines.update(parse_cmdlines(cursor.take(size)))
-
-
-def parse_cmdlines(text: bytes) -> dict[int, bytes]:
-    """pid -> comm of a ``saved_cmdlines`` text; a comm may hold anything but a newline."""
-    found: dict[int, bytes] = {}
-    for line in text.split(b"\n"):
-        digits, _, comm = line.partition(b" ")
-        if digits.isdigit() and len(digits) < 10:
-            found[int(digits)] = comm
-    return found
 
 
 def read_perf_tracing_data(data: Buffer, wanted: Wanted, where: str, base: int = 0) -> TracingHead:
@@ -193,10 +179,6 @@ def read_perf_tracing_data(data: Buffer, wanted: Wanted, where: str, base: int =
         read_header_info(cursor, head, where)
         read_ftrace_formats(cursor)
         read_event_formats(cursor, head, wanted, where)
-        skip_sized(cursor)
-        skip_sized(cursor)
-        if head.version >= "0.6":
-            read_cmdlines(cursor, head)
     except CutShort:
         pass
     return head
