@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pvreplay.errors import TraceError
+from pvreplay.errors import TraceError, UsageError
 from pvreplay.replay.result import Report
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ def make_report(
     policy: str | None = None,
     engine: str = "shape",
     wrap: Callable[[Trace], Trace] | None = None,
+    inject: Sequence[str] = (),
 ) -> Report:
     """Replay the trace at *path* (``-`` is stdin) and price it.
 
-    *wrap* is handed the opened trace and gives the one to replay.
+    *wrap* is handed the opened trace and gives the one to replay.  *inject*
+    are events to put before every step of every distinct unit.
 
     The kernel and the backends (all built-in ones by default) are read first,
     so that a wrong name is told before a long replay.  Raises the errors of
@@ -38,6 +40,10 @@ def make_report(
     from pvreplay.machine.policy import DEFAULT_POLICY, get_policy
     from pvreplay.sources.detect import open_trace
 
+    if inject and engine == "step":
+        raise UsageError(
+            "--inject with --engine step", "Events are put into distinct units: leave --engine out."
+        )
     kernel = load_kernel(kernel_spec, iopl=iopl)
     backends = [load_backend(spec, kernel) for spec in dict.fromkeys(backend_specs or builtin_backends())]
     asked = [backend.name for backend in backends]
@@ -64,7 +70,12 @@ def make_report(
             from pvreplay.replay.price import price
             from pvreplay.replay.run import replay
 
-            report = price(replay(trace, kernel, progress=bar), kernel, backends, policy=contract)
+            hist = replay(trace, kernel, progress=bar)
+            report = price(hist, kernel, backends, policy=contract)
+            if inject:
+                from pvreplay.replay.inject import inject_report
+
+                inject_report(report, hist, kernel, backends, inject, contract)
     finally:
         if bar is not None:
             bar.done()
@@ -92,7 +103,7 @@ def verdict(report: Report, *, strict: bool, lenient: bool) -> int:
     """The exit code that *report* deserves.
 
     A security or error violation is 1, with *strict* a performance finding
-    too.  A damaged trace raises TraceError (exit 3), unless *lenient*, which
+    or a window of an injected event too.  A damaged trace raises TraceError (exit 3), unless *lenient*, which
     only warns.
     """
     if report.damage:
@@ -102,4 +113,6 @@ def verdict(report: Report, *, strict: bool, lenient: bool) -> int:
         from pvreplay.report.escape import terminal
 
         print(f"pvreplay: {terminal(message)}", file=sys.stderr)
+    if strict and report.what_if:
+        return 1
     return int(any(strict or violation.severity != "perf" for violation in report.violations))

@@ -99,6 +99,25 @@ def backend_option(command: F) -> F:
     )(command)
 
 
+def _kinds(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> list[str]:
+    if not values:
+        return []
+    from pvreplay.replay.inject import check_kinds
+
+    return check_kinds(values)
+
+
+def inject_option(command: F) -> F:
+    """``inject``: kinds of events to put before every step."""
+    return click.option(
+        "--inject",
+        multiple=True,
+        metavar="EVENT",
+        callback=_kinds,
+        help="Put irq, nmi, fault, preempt (or all) before every step; tell what it would break.",
+    )(command)
+
+
 def output_options(*formats: str) -> Callable[[F], F]:
     """``format`` (one of *formats*), ``output``, ``ascii``, ``top`` and ``verbose``."""
 

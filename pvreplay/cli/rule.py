@@ -12,7 +12,10 @@ WIDE = 1000
 
 @click.command()
 @click.argument("code", required=False)
-def command(code: str | None) -> int:
+@click.option(
+    "--dot", is_flag=True, help="Print a protocol rule's automaton in DOT, as the kernel's rvgen reads it."
+)
+def command(code: str | None, dot: bool) -> int:
     """List the rules, or print a rule's documentation.
 
     CODE is a rule's code or name. The page says what the rule does and why that
@@ -24,10 +27,18 @@ def command(code: str | None) -> int:
       pvreplay rule
       pvreplay rule H1
       pvreplay rule raw-queued
+      pvreplay rule P1 --dot
     """
     from pvreplay.report.page import Page
     from pvreplay.rules import all_rules, get_rule
 
+    if dot:
+        from pvreplay.rules import automata
+
+        if code is None:
+            raise click.UsageError(f"--dot needs a rule: one of {', '.join(automata.AUTOMATA)}")
+        options.emit(automata.dot(code), None)
+        return 0
     style = options.TextStyle(None, False)
     if code is None:
         page = Page(style.width, style.ascii)

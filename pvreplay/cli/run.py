@@ -14,7 +14,8 @@ from pvreplay.cli.main import QuickHelp
 @options.model_options
 @options.backend_option
 @options.output_options("text", "json", *formats.MODULES)
-@click.option("--strict", is_flag=True, help="Let performance findings set exit code 1 too.")
+@options.inject_option
+@click.option("--strict", is_flag=True, help="Let performance findings and windows set exit code 1 too.")
 @click.option(
     "--lenient", is_flag=True, help="Accept a damaged trace: report what it holds, without exit code 3."
 )
@@ -31,6 +32,7 @@ def command(
     ascii_only: bool,
     top: int,
     verbose: int,
+    inject: list[str],
     strict: bool,
     lenient: bool,
 ) -> int:
@@ -48,6 +50,7 @@ def command(
       pvreplay run recording.txt --backend vmi --kernel 2.6.21 --format json
       perf script -i perf.data | pvreplay run -
       pvreplay run trace.bin --assume fpu=always --iopl posted
+      pvreplay run trace.bin --inject nmi,fault --backend xen
     """
     path = trace or options.shipped_trace()
     options.check_output(output, [path])
@@ -59,6 +62,7 @@ def command(
         assume=assume,
         policy=policy,
         engine=engine,
+        inject=inject,
     )
     if trace is None:
         report.notes.append("no trace was named: this is the recording installed with pvreplay")

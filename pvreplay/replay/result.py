@@ -100,6 +100,31 @@ class Violation(msgspec.Struct, kw_only=True):
     """Rules that fired later in the same window because of this one."""
 
 
+class WhatIf(msgspec.Struct, kw_only=True):
+    """A rule that an event would break which nothing recorded, had it come where it was put in.
+
+    *event* is irq, nmi, fault or preempt.  *steps* are the steps of the unit (0-based, *drawn*'s numbering)
+    before which it breaks the rule; *after* and *before* the ops around them, which are the same in every
+    unit counted.  *count* is how often these units occurred, *units* how many different ones
+    there are; *shape* is the first one's.  An injected op is drawn with the index of the step it precedes.
+    """
+
+    rule: str
+    name: str
+    severity: Severity
+    event: str
+    backends: list[str]
+    count: int
+    units: int
+    steps: list[int]
+    after: str
+    before: str
+    message: str
+    advice: str
+    shape: str = ""
+    drawn: list[DrawnStep] = []
+
+
 class Report(msgspec.Struct, kw_only=True):
     """A whole run; ``report/json.py`` documents the JSON form."""
 
@@ -128,3 +153,5 @@ class Report(msgspec.Struct, kw_only=True):
     """rule -> why it could not be checked on this trace."""
     notes: list[str] = []
     """What a reader of the numbers must know: settings that are not the defaults, choices made."""
+    what_if: list[WhatIf] | None = None
+    """What events put into every distinct unit would break; None when none were put in."""

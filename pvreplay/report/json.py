@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pvreplay.errors import UsageError
-from pvreplay.replay.result import BackendResult, Report, Violation
+from pvreplay.replay.result import BackendResult, Report, Violation, WhatIf
 from pvreplay.report import escape, order
 
 SCHEMA = "pvreplay.report/1"
@@ -57,6 +57,8 @@ class Document(msgspec.Struct, kw_only=True):
     engine: str = ""
     compiled: bool = False
     version: str = ""
+    what_if: list[WhatIf] | msgspec.UnsetType = msgspec.UNSET
+    """With --inject only."""
 
 
 DOUBTS = ("lost_events", "unmatched", "out_of_order", "undecided")
@@ -116,6 +118,7 @@ def parse(encoded: bytes, path: str) -> Report:
         version=document.version,
         not_checked=document.not_checked,
         notes=document.notes,
+        what_if=None if document.what_if is msgspec.UNSET else document.what_if,
     )
 
 
@@ -147,6 +150,7 @@ def _document(report: Report) -> Document:
         engine=report.engine,
         compiled=report.compiled,
         version=report.version,
+        what_if=msgspec.UNSET if report.what_if is None else report.what_if,
     )
 
 

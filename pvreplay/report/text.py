@@ -36,6 +36,11 @@ def render(
     backends(page, shown, verbose)
     page.blank()
     text_findings.findings(page, report, top=top, verbose=verbose)
+    if report.what_if is not None:
+        from pvreplay.report.what_if_text import what_if
+
+        page.blank()
+        what_if(page, report.what_if, plain, top=top, verbose=verbose, counted=True)
     text_details.details(page, report, shown, top=top, shapes=shapes or bool(verbose))
     page.blank()
     text_trust.trust(page, report)

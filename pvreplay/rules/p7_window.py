@@ -6,8 +6,9 @@ What it does
     other is written only later, or is still queued. The pairs: CR3 and current,
     CR3 and the GDT, FPU.owner (the flag that says whose registers the FPU holds)
     and CR0.TS, a selector and its base. What a handler reads is its operand:
-    fault:vmalloc (CR3 and current), nmi:gdt (CR3 and GDT), nmi:fpu (FPU.owner
-    and CR0.TS), or names joined by "+".
+    vmalloc (CR3 and current), gdt (CR3 and GDT), fpu (FPU.owner and CR0.TS),
+    selector (fs, gs and their bases), resources, or several joined by "+":
+    fault:vmalloc, nmi:gdt+fpu, irq_enter:CR3+current.
 
 Why it is bad
     The handler sees a state that never existed for any task.
@@ -57,6 +58,7 @@ CLASSES = {
     "vmalloc": res.CR3 | res.CURRENT,
     "gdt": res.CR3 | res.BITS["GDT"],
     "fpu": res.FPU_OWNER | res.CR0_TS,
+    "selector": sum(res.BITS[name] for name in ("fs", "fs.base", "gs", "gs.base")),
 }
 EVENTS = frozenset({"irq_enter", "nmi_enter", "fault_enter"})
 _SECONDS = frozenset(
@@ -101,7 +103,7 @@ class Window(Rule):
     def _judge(self, event: View, second: View, one: int, other: int) -> None:
         """*second* writes *other* after *event*: had *one* taken effect by then, and *other* not?"""
         written = _written_before(event, one)
-        if written and not event.pending & one and not _written_before(event, other):
+        if written and not event.pending & one and not _written_before(second, other):
             self.report(
                 event,
                 f"{res.text(one)} is next's since step {written[-1].index}, "
@@ -140,7 +142,7 @@ def _pairs_of(event: View) -> list[tuple[int, int]]:
 
 def handler_reads(operand: str) -> int:
     """What the handler of an event with this operand reads; 0 when nothing is known."""
-    mask = CLASSES.get(operand, 0)
+    mask = 0
     for name in operand.split("+"):
-        mask |= res.lookup(name) or 0
+        mask |= CLASSES.get(name) or res.lookup(name) or 0
     return mask
