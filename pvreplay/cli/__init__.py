@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diff": ("pvreplay.cli.diff", "Compare two backends, kernels, traces or saved reports."),
     "gate": ("pvreplay.cli.gate", "Fail when hypercalls rise above a baseline or a rule breaks."),
     "check": ("pvreplay.cli.check", "Price an order of operations and say what it breaks."),
+    "record": ("pvreplay.cli.record", "Record while a command runs, and report what its switches cost."),
     "show": ("pvreplay.cli.show", "Show one switch step by step, as the machine sees it."),
     "info": ("pvreplay.cli.info", "Say what a trace holds and where its state comes from."),
     "formats": ("pvreplay.cli.inputs", "List what is read and which evidence gives the state."),

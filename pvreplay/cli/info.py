@@ -109,7 +109,7 @@ def as_text(summary: Summary) -> list[str]:
         lines.extend(_wrapped(f"{label:<11}", value))
 
     say("trace", f"{meta.path} ({meta.format}, {'op' if meta.level == 'op' else 'switch'} level)")
-    for label, value in (("origin", meta.origin), ("recorded by", meta.tool), ("clock", meta.clock)):
+    for label, value in (("origin", meta.origin), ("recorder", meta.tool), ("clock", meta.clock)):
         if value:
             say(label, value)
     say("events", f"{summary.events:,}")

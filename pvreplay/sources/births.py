@@ -61,11 +61,14 @@ class Births:
         self._saves_told = enabled is not None and "x86_fpu:x86_fpu_regs_deactivated" in enabled
         self._mm_of_name: dict[int, int] = {}
         self._mm_of_group: dict[int, int] = {}
-        self._partner: dict[int, int] = {}
+        self._same: dict[int, int] = {}
+        self._mm_of_same: dict[int, int] = {}
         self.group: dict[int, int] = {}
         """pid -> tgid."""
         self.kind: dict[int, bool] = {}
         """pid -> is a kernel thread, when a record said so."""
+        self.compared: set[int] = set()
+        """pids whose mm was compared with that of every other process (MM_COMPARED)."""
         self._how = bytearray(b"\0")
         self._words: list[str] = []
         self.tally: dict[str, int] = {}
@@ -87,14 +90,21 @@ class Births:
 
     def tell_same(self, pid: int, other: int) -> None:
         """A SAME_MM record."""
-        self._partner[pid] = other
-        self._partner[other] = pid
+        first = self._same.get(pid) or self._same.get(other) or pid
+        joined = {self._same.get(pid, first), self._same.get(other, first)} - {first}
+        for member in [known for known, leader in self._same.items() if leader in joined]:
+            self._same[member] = first
+        self._same[pid] = self._same[other] = first
+        for known in (pid, other):
+            if self._tables.mm(self._tables.find(known)):
+                self._mm_of_same.setdefault(first, self._tables.mm(self._tables.find(known)))
 
     def forget(self, pid: int) -> None:
         """The pid's life is over."""
         self.group.pop(pid, None)
         self.kind.pop(pid, None)
-        self._partner.pop(pid, None)
+        self._same.pop(pid, None)
+        self.compared.discard(pid)
 
     def note(self, task: int, how: str) -> None:
         """Remember what settled a task's mm."""
@@ -113,6 +123,11 @@ class Births:
         tgid = self.group.get(pid)
         if tgid and mm:
             self._mm_of_group[tgid] = mm
+        same = self._same.get(pid) or self._same.get(tgid or 0)
+        if same and self._mm_of_same.setdefault(same, mm) != mm:
+            # exec: it shares with nobody any more
+            self._same.pop(pid, None)
+            self._same.pop(tgid or 0, None)
 
     def settle(
         self, words: memoryview, i: int, n: int, cpu: int, pid: int, comm: bytes, name: int
@@ -129,13 +144,19 @@ class Births:
             self.group[pid] = tgid
         if self.kind.get(pid) or seen & loop.S_KTHREAD:
             return 0, "told"
-        partner = tables.find(self._partner.get(pid, 0))
-        if partner and tables.mm(partner):
-            return tables.mm(partner), "kcmp"
+        shared = self._mm_of_same.get(self._same.get(pid) or self._same.get(tgid) or 0, 0)
+        if shared:
+            self.joins(pid, shared)
+            return shared, "kcmp"
         if tgid in self._mm_of_group:
             return self._mm_of_group[tgid], "thread group"
         if pid == KTHREADD:
             return 0, "pid 2"
+        if pid in self.compared:
+            self.fpu = self._assume["mm"] == "seen" and bool(seen & loop.S_FPU_SAVED) and out[0] & 7 != 0
+            own = tables.new_mm()
+            self.joins(pid, own)
+            return own, "kcmp"
         user = self.kind.get(pid) is False or bool(seen & loop.S_USER)
         looks_kthread = not user and self._assume["kthreads"] == "names" and named_like_kthread(comm)
         if self._assume["mm"] == "seen":

@@ -343,6 +343,8 @@ class Handlers:
         self, _i: int, _time_ns: int, _cpu: int, flags: int, _pid: int, a: int, tgid: int, comm: int
     ) -> None:
         self.births.tell(a, tgid, bool(flags & r.IS_KTHREAD), bool(flags & r.IS_USER))
+        if flags & r.MM_COMPARED:
+            self.births.compared.add(a)
         task = self._tables.find(a)
         if task and comm and not self._tables.comm(task):
             self._tables.set_comm(task, comm, self.name(comm))

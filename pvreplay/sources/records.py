@@ -45,7 +45,7 @@ RENAME: Final = 7
 """task_rename, perf's COMM.  a pid, c new comm."""
 INFO: Final = 8
 """A fact about a task that is not an event: a TGID column, perf's synthesized COMM and MMAP, a
-snapshot of /proc.  a pid, b tgid (0 not known), c comm or 0; flags IS_KTHREAD, IS_USER."""
+snapshot of /proc.  a pid, b tgid (0 not known), c comm or 0; flags IS_KTHREAD, IS_USER, MM_COMPARED."""
 SAME_MM: Final = 9
 """kcmp(KCMP_VM) said so: a and b are pids with one mm."""
 LOST: Final = 10
@@ -93,6 +93,7 @@ SAME_GROUP: Final = 1  # FORK
 OTHER_GROUP: Final = 2  # FORK
 IS_KTHREAD: Final = 1  # INFO
 IS_USER: Final = 2  # INFO: it has user mappings
+MM_COMPARED: Final = 4  # INFO: every process it shares its mm with has a SAME_MM record
 ANY_CPU: Final = 1  # LOST
 ARG1_HIGH: Final = 1  # SYS_ENTER, RAW_ENTER: argument 1 does not fit 32 bits
 ARG2_HIGH: Final = 2
