@@ -489,7 +489,7 @@ def _other(
         tasks[n + 3] = tasks[p + 3]
         tasks[n + 4] = tasks[p + 4]
     elif kind == 6:  # EXIT
-        tasks[p] = pf & ~IO_BITMAP | NO_MM
+        tasks[p] = pf & ~(IO_BITMAP | GS) | NO_MM  # deactivate_mm() clears the selector
         tasks[p + 1] = 0
         cpus[c + 1] |= IN_LAZY_TLB
 

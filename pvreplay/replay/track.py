@@ -287,7 +287,7 @@ class Tracker:
 
     def _exit(self, at: CpuState, arg: int) -> None:
         at.current.mm = 0
-        at.current.io_bitmap = False
+        at.current.io_bitmap = at.current.gs = False  # exit_thread(); deactivate_mm() clears the selector
         at.enter_lazy_tlb()
 
     # --- FPU ----------------------------------------------------------------------
