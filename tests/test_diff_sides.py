@@ -161,3 +161,22 @@ def test_a_kernel_release_that_changed_one_thing_shows_that_thing_alone(folder: 
     paid = {op["op"]: op["b"]["hypercalls"] - op["a"]["hypercalls"] for op in pair["by_op"]}
     assert {op for op, change in paid.items() if change} == {"clts"} and paid["clts"] < 0
     assert pair["metrics"]["hypercalls"]["difference"] == paid["clts"]
+
+
+def test_what_differs_in_the_path_of_two_kernels_stands_beside_the_ops_it_explains(folder: Path) -> None:
+    document = json.loads(pvreplay("diff", "2.6.21", "vs", "late.toml", "tls.txt", "-f", "json").out)
+    assert document["path"]["leave_lazy_cpu"].startswith("moved: now after loadsegment")
+    out = pvreplay("diff", "2.6.21", "vs", "late.toml", "tls.txt").out
+    assert out.count("moved: now after loadsegment") == 1
+    document = json.loads(pvreplay("diff", "xen@2.6.31", "vs", "xen@2.6.32", "-f", "json").out)
+    (pair,) = document["pairs"]
+    clts = next(op for op in pair["by_op"] if op["op"] == "clts")
+    assert "preload_clts: added" in clts["why"] and "math_state_restore: now fpu_restore" in clts["why"]
+    for form in ("text", "markdown", "html"):
+        assert "preload_clts" in pvreplay("diff", "xen@2.6.31", "vs", "xen@2.6.32", "-f", form).out
+
+
+def test_one_kernel_has_no_difference_in_its_path(folder: Path) -> None:
+    for args in (["xen", "vs", "vmi", "t.txt"], ["a.json", "vs", "x.json"], ["2.6.21", "2.6.21", "t.txt"]):
+        document = json.loads(pvreplay("diff", *args, "-f", "json").out)
+        assert document["path"] == {} and not any(op["why"] for p in document["pairs"] for op in p["by_op"])

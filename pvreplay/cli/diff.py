@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from pvreplay.cli.main import QuickHelp
 from pvreplay.cli.sides import Side, parse_side, read_report
 from pvreplay.errors import UsageError
 from pvreplay.replay.result import BackendResult, Report
+
+if TYPE_CHECKING:
+    from pvreplay.report.compare import Paths
 
 Pairs = list[tuple[Report, BackendResult, Report, BackendResult]]
 
@@ -61,7 +64,7 @@ def command(
     options.check_output(output, [words[0], words[1], *words[2:]])
     notes: list[str] = []
     pairs = _pairs(a, b, path, model, notes)
-    comparison = compare(a.label, b.label, pairs, notes, __version__)
+    comparison = compare(a.label, b.label, pairs, notes, __version__, _paths(a, b, model))
     if form == "json":
         from pvreplay.report import diff_json
 
@@ -87,6 +90,21 @@ def command(
     for report in {id(report): report for pair in pairs for report in (pair[0], pair[2])}.values():
         _check_damage(report, lenient)
     return int(exit_code and not comparison.equal)
+
+
+def _paths(a: Side, b: Side, model: dict[str, Any]) -> Paths | None:
+    """The switch paths of two sides that name, or stand on, different kernels."""
+    if {a.kind, b.kind} - {"backend", "kernel"}:
+        return None
+    specs = a.kernel or b.kernel or model["kernel"], b.kernel or a.kernel or model["kernel"]
+    if specs[0] == specs[1]:
+        return None
+    from pvreplay.gate.entry import path_of
+    from pvreplay.kernels.reader import load_kernel
+    from pvreplay.report.compare import Paths
+
+    one, other = (path_of(load_kernel(spec, iopl=model["iopl"])) for spec in specs)
+    return Paths(one, other)
 
 
 def _check_damage(report: Report, lenient: bool) -> None:

@@ -7,12 +7,16 @@ are written in their order.  A key is only ever added.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from pvreplay.replay.fate import fate as fate
 from pvreplay.replay.result import BackendResult, Report, Totals, Violation
 from pvreplay.report import order
+
+if TYPE_CHECKING:
+    from pvreplay.gate.entry import PathStep
 
 SCHEMA = "pvreplay.diff/1"
 METRICS = ("hypercalls", "entries", "traps", "rom_calls")
@@ -28,12 +32,16 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class OpChange(msgspec.Struct, kw_only=True):
-    """One op on both sides; *how* says what becomes of it, ``direct -> queued``."""
+    """One op on both sides; *how* says what becomes of it, ``direct -> queued``.
+
+    *why* names the steps of the switch path that perform it and differ.
+    """
 
     op: str
     how: str
     a: Totals
     b: Totals
+    why: str = ""
 
 
 class Side(msgspec.Struct, kw_only=True):
@@ -67,7 +75,11 @@ class Pair(msgspec.Struct, kw_only=True):
 
 
 class Comparison(msgspec.Struct, kw_only=True):
-    """All pairs of a diff."""
+    """All pairs of a diff.
+
+    *path* is what differs in the switch path from *a* to *b*, step by step, when
+    two kernels are compared whose paths are at hand.
+    """
 
     schema: str
     a: str
@@ -76,6 +88,14 @@ class Comparison(msgspec.Struct, kw_only=True):
     pairs: list[Pair]
     notes: list[str]
     version: str
+    path: dict[str, str] = {}
+
+
+class Paths(NamedTuple):
+    """The switch paths of the two sides."""
+
+    a: Sequence[PathStep]
+    b: Sequence[PathStep]
 
 
 def compare(
@@ -84,9 +104,11 @@ def compare(
     pairs: Sequence[tuple[Report, BackendResult, Report, BackendResult]],
     notes: Sequence[str],
     version: str,
+    paths: Paths | None = None,
 ) -> Comparison:
-    """Compare every (report, backend) of *pairs* with its counterpart."""
+    """Compare every (report, backend) of *pairs* with its counterpart; *paths* if their kernels differ."""
     compared = [_pair(*pair) for pair in pairs]
+    changes = _explain(compared, paths) if paths is not None else {}
     return Comparison(
         schema=SCHEMA,
         a=label_a,
@@ -95,7 +117,20 @@ def compare(
         pairs=compared,
         notes=list(notes),
         version=version,
+        path=changes,
     )
+
+
+def _explain(pairs: Sequence[Pair], paths: Paths) -> dict[str, str]:
+    """What differs in the path; each op that differs is told the steps it is due to."""
+    from pvreplay.gate.paths import step_changes, steps_of
+
+    changes = step_changes(paths.a, paths.b)
+    for pair in pairs:
+        for op in pair.by_op:
+            steps = dict.fromkeys(step.step for path in paths for step in steps_of(op.op, path))
+            op.why = "; ".join(f"{step}: {changes[step]}" for step in steps if step in changes)
+    return changes
 
 
 def _pair(report_a: Report, a: BackendResult, report_b: Report, b: BackendResult) -> Pair:

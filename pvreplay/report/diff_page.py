@@ -22,6 +22,9 @@ def page(comparison: Comparison) -> PageData:
     ]
     if len(comparison.pairs) > 1:
         blocks.append(_summary(comparison))
+    if comparison.path:
+        changes = [[(f"{step}:", "name"), (told, "")] for step, told in comparison.path.items()]
+        blocks.append(Fold([("What differs in the switch path", "strong")], [Items(changes)]))
     for pair in comparison.pairs:
         inside = list(_pair(pair))
         if len(comparison.pairs) == 1:

@@ -33,6 +33,9 @@ def render(
     if len(comparison.pairs) > 1:
         page.blank()
         summary(page, comparison)
+    if comparison.path:
+        page.blank()
+        path(page, comparison, top, verbose)
     for pair in comparison.pairs:
         if len(comparison.pairs) > 1 and pair.equal and not verbose:
             continue
@@ -66,6 +69,21 @@ def summary(page: Page, comparison: Comparison) -> None:
             [_title(pair), int(changed.a), int(changed.b), _signed(int(changed.difference)), ratio(changed)]
         )
     page.table(["hypercalls", comparison.a, comparison.b, "difference", "ratio"], rows, styles=["name"])
+
+
+def path(page: Page, comparison: Comparison, top: int, verbose: int) -> None:
+    """What differs in the switch path: first what explains an op whose cost differs."""
+    paying = {op.why for pair in comparison.pairs for op in pair.by_op if any(_delta(op, m) for m in METRICS)}
+    changes = sorted(
+        comparison.path.items(),
+        key=lambda change: not any(f"{change[0]}: {change[1]}" in why for why in paying),
+    )
+    shown = changes if verbose else changes[:top]
+    page.line(("what differs in the switch path", "head"))
+    for step, told in shown:
+        page.flow((f"{step}:", "name"), told, indent=4, first=2)
+    if len(changes) > len(shown):
+        page.line((f"  {count(len(changes) - len(shown), 'more difference')}, -v shows all", "dim"))
 
 
 def pair_block(page: Page, pair: Pair, *, title: bool, top: int, verbose: int) -> None:
