@@ -45,6 +45,8 @@ FORMATS: Final = {
     "trace.dat": "trace-cmd's file",
 }
 """Values of *format*."""
+ATRACE_SAYS: Final = b"TRACE:\n"
+"""What atrace -z writes before the packed text."""
 _HINT: Final = "Read are: trace.bin and its text form, perf.data, trace.dat, ftrace and perf script text."
 
 
@@ -228,7 +230,7 @@ def _module(name: str, head: bytes, path: str) -> _Source:
 
 
 def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
-    """A stream of what a gzip or xz file holds; None when it is neither."""
+    """A stream of what a packed file holds; None when it is not packed."""
     if head.startswith(b"\x1f\x8b"):
         import gzip
 
@@ -241,7 +243,31 @@ def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
         from pvreplay.sources import zstd
 
         return _Zstd(stream, zstd.open_stream(path), path)
+    start = stream.look(len(ATRACE_SAYS) + 64).find(ATRACE_SAYS)
+    if start >= 0 and stream.look(start + len(ATRACE_SAYS) + 1)[-1:] == b"\x78":
+        stream.read(start + len(ATRACE_SAYS))
+        return _Unpacker(_Zlib(stream))
     return None
+
+
+class _Zlib:
+    """What a stream of zlib holds, as a file."""
+
+    def __init__(self, stream: Stream) -> None:
+        import zlib
+
+        self._stream = stream
+        self._unpacker = zlib.decompressobj()
+
+    def read1(self, size: int) -> bytes:
+        """Up to *size* bytes; b"" at the end.  Raises EOFError when the end is missing."""
+        data = b""
+        while not data and not self._unpacker.eof:
+            packed = self._unpacker.unconsumed_tail or self._stream.read(1 << 16)
+            if not packed:
+                raise EOFError("the end of the packed text is missing")
+            data = self._unpacker.decompress(packed, size)
+        return data
 
 
 class _Unpacker:
