@@ -1,0 +1,333 @@
+"""Prediction beside evidence, switch by switch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from pvreplay.errors import TraceError, UsageError
+from pvreplay.machine.shape import GUARDS
+from pvreplay.validate.evidence import Seen, Windows
+from pvreplay.validate.items import Recording
+from pvreplay.validate.known import REASONS, Gap
+from pvreplay.validate.predict import Flushed, Path, Paths, Predicted, Prediction, other_facts
+from pvreplay.validate.result import Batches, Class, Decision, Example, Numbers, Reason, Result, Switches
+from pvreplay.validate.signs import ALWAYS, NATIVE_SIGNS, XEN_SIGNS, XTRA, Survey
+
+if TYPE_CHECKING:
+    from pvreplay.kernels.model import Kernel
+    from pvreplay.machine.backend import Backend
+
+NAMES = {"write_cr3": "mm", "set_ldt": "ldt", XTRA: "xtra", "load_gs_index": "gs"}
+GAPS_MAX = 3
+"""How many gaps at once may explain a switch."""
+CLASSES_MAX = 40
+NEXT_KERNEL = "next_kernel"
+_FLUSH_NAMES = ("end_of_switch", "load_sp0")
+
+
+class View:
+    """What can be compared of a path or of a window: the ops that are shown, and the flushes."""
+
+    __slots__ = ("flushes", "lazy", "ops")
+
+    def __init__(self, ops: Sequence[str], flushes: Sequence[Flushed] | None, lazy: bool | None) -> None:
+        self.ops = tuple(ops)
+        self.flushes = None if flushes is None else tuple(flushes)
+        self.lazy = lazy
+
+    def same(self, other: View, xtra: bool = True) -> bool:
+        """Equal in order and flushes; without *xtra* the call of __switch_to_xtra() is left aside."""
+        if xtra:
+            ops = self.ops == other.ops
+        else:
+            ops = [op for op in self.ops if op != XTRA] == [op for op in other.ops if op != XTRA]
+        return (
+            ops
+            and self.flushes == other.flushes
+            and (self.lazy == other.lazy or None in (self.lazy, other.lazy))
+        )
+
+    def shape(self) -> str:
+        """The class it falls into: the ops that not every switch has, and the end-of-switch flush."""
+        words = [NAMES.get(op, op) for op in self.ops if op not in ALWAYS]
+        if self.flushes is not None:
+            words.append("flush " + ("/".join(str(n) for n in self.flushes[0]) if self.flushes else "none"))
+        return "+".join(words) or "-"
+
+    def words(self) -> list[str]:
+        """One line an op or flush, for drawings."""
+        lines = list(self.ops)
+        if self.lazy is not None:
+            lines.insert(1 if self.ops[:1] == ("start_context_switch",) else 0,
+                         "next is a kernel thread" if self.lazy else "next is a user task")
+        for name, flushed in zip(_FLUSH_NAMES, self.flushes or (), strict=False):
+            lines.append(f"{name} flush: {flushed.entries} entries, {flushed.arg_bytes} argument bytes, "
+                         f"{flushed.callbacks} callbacks")
+        return lines
+
+
+class Comparison:
+    """Collects verdicts; ``result`` when every switch was judged."""
+
+    def __init__(self, paths: Paths, shown: Mapping[str, str], flushes: bool, lazy: bool) -> None:
+        self._paths = paths
+        self._shown = shown
+        self._flushes = flushes
+        self._lazy = lazy
+        self.switches = Switches()
+        self.decisions = {NAMES.get(op, op): Decision(sign=_said(sign)) for op, sign in shown.items()}
+        if lazy:
+            self.decisions[NEXT_KERNEL] = Decision(sign="enter_lazy_tlb or switch_mm_irqs_off, called")
+        self.batches = {name: Batches(predicted={}, seen={}) for name in _FLUSH_NAMES} if flushes else {}
+        self.predicted, self.seen = Numbers(), Numbers()
+        self.by_op: dict[str, dict[str, int]] = {}
+        self.confusion: dict[str, dict[str, int]] = {}
+        self.reasons: dict[str, Reason] = {}
+        self.classes: dict[tuple[str, str], Class] = {}
+        self.other: dict[str, int] = {}
+
+    # --- one switch -----------------------------------------------------------------------------
+
+    def judge(self, number: int, predicted: Predicted, seen: Seen, name: tuple[str, str]) -> None:
+        """Compare one switch."""
+        if not seen.covered:
+            self.switches.outside += 1
+            return
+        for what, count in seen.other.items():
+            self.other[what] = self.other.get(what, 0) + count
+        gaps = predicted.known.gaps
+        for reason in {gap.reason for gap in gaps}:
+            self._reason(reason).exposed += 1
+        path = self._paths.of(predicted.facts)
+        sized = self._flushes and seen.flushes is not None
+        expected = self._view(path, predicted.facts, sized)
+        found = View(seen.ops, seen.flushes if sized else None, seen.lazy if self._lazy else None)
+        if not seen.complete:
+            self._reason("cut").exposed += 1
+            self._undecided(number, predicted, seen, name, expected, found, ["cut"])
+            return
+        row = self.confusion.setdefault(expected.shape(), {})
+        row[found.shape()] = row.get(found.shape(), 0) + 1
+        open_ = [gap for gap in gaps if gap.open and self._matters(predicted, gap, expected, sized)]
+        same = expected.same(found)
+        reasons: list[str] | None = [gap.reason for gap in open_]
+        if not same:
+            reasons = self._explain(predicted, gaps, found)
+        if reasons is None:
+            self.switches.different += 1
+            self.switches.compared += 1
+            self._decide(expected, found, undecided=False)
+            self._class("different", number, predicted, seen, name, expected, found, [])
+            self._count(path, seen, found)
+        elif open_ or not expected.same(found, xtra=False):
+            self._decide(expected, found, undecided=True, also=["mm"] if open_ else [])
+            self._undecided(number, predicted, seen, name, expected, found, reasons)
+        else:
+            self.switches.equal += 1
+            self.switches.compared += 1
+            self._decide(expected, found, undecided=True)
+            self._count(path, seen, found)
+            if reasons:
+                for reason in reasons:
+                    self._reason(reason).decisions += 1
+                self._class("xtra undecided", number, predicted, seen, name, expected, found, reasons)
+
+    def _view(self, path: Path, facts: Mapping[str, int], sized: bool) -> View:
+        return View(
+            [op for op in path.ops if op in self._shown],
+            path.flushes if sized else None,
+            bool(facts["next_kernel"]) if self._lazy else None,
+        )
+
+    def _matters(self, predicted: Predicted, gap: Gap, expected: View, sized: bool) -> bool:
+        facts = other_facts(predicted.facts, gap)
+        return not self._view(self._paths.of(facts), facts, sized).same(expected)
+
+    def _explain(self, predicted: Predicted, gaps: Sequence[Gap], found: View) -> list[str] | None:
+        """The fewest gaps whose other values give what was seen; None when none do."""
+        for size in range(1, min(GAPS_MAX, len(gaps)) + 1):
+            for chosen in combinations(gaps, size):
+                facts = dict(predicted.facts)
+                for gap in chosen:
+                    facts = other_facts(facts, gap)
+                if self._view(self._paths.of(facts), facts, found.flushes is not None).same(found):
+                    return sorted({gap.reason for gap in chosen})
+        return None
+
+    # --- counting ---------------------------------------------------------------------------------
+
+    def _decide(self, expected: View, found: View, *, undecided: bool, also: Sequence[str] = ()) -> None:
+        for op in self._shown:
+            self._decision(NAMES.get(op, op), expected.ops.count(op), found.ops.count(op), undecided, also)
+        if self._lazy and found.lazy is not None:
+            self._decision(NEXT_KERNEL, int(bool(expected.lazy)), int(found.lazy), undecided, also)
+
+    def _decision(self, name: str, here: int, there: int, undecided: bool, also: Sequence[str]) -> None:
+        decision = self.decisions[name]
+        decision.predicted += bool(here)
+        decision.seen += bool(there)
+        if name in also or (undecided and here != there):
+            decision.undecided += 1
+        elif here == there:
+            decision.agree += 1
+        else:
+            decision.differ += 1
+
+    def _count(self, path: Path, seen: Seen, found: View) -> None:
+        ends = {"end_context_switch": 0, "load_sp0": 1}
+        for op, hypercalls in path.hypercalls.items():
+            if op not in self._shown or (op in ends and seen.flushes is None):
+                continue  # the recording does not show whether it crossed
+            entry = self.by_op.setdefault(op, {"predicted": 0, "seen": 0})
+            entry["predicted"] += hypercalls
+        for op in [op for op in self.by_op if op in ends or op in seen.ops]:
+            if op not in ends:
+                happened = seen.ops.count(op)
+            else:
+                happened = sum(bool(f.entries) for f in (seen.flushes or [])[ends[op] : ends[op] + 1])
+            self.by_op[op]["seen"] += happened
+        if seen.flushes is None or not self._flushes:
+            return
+        for numbers, flushes in ((self.predicted, path.flushes), (self.seen, seen.flushes)):
+            for flushed in flushes:
+                numbers.hypercalls += bool(flushed.entries)
+                numbers.entries += flushed.entries
+                numbers.arg_bytes += flushed.arg_bytes
+                numbers.callbacks += flushed.callbacks
+        for at, name in enumerate(_FLUSH_NAMES):
+            batches = self.batches[name]
+            for table, flushes in ((batches.predicted, path.flushes), (batches.seen, seen.flushes)):
+                if at < len(flushes):
+                    key = ", ".join(str(n) for n in flushes[at])
+                    table[key] = table.get(key, 0) + 1
+
+    def _undecided(
+        self,
+        number: int,
+        predicted: Predicted,
+        seen: Seen,
+        name: tuple[str, str],
+        expected: View,
+        found: View,
+        reasons: Sequence[str],
+    ) -> None:
+        self.switches.undecided += 1
+        for reason in reasons:
+            self._reason(reason).switches += 1
+        self._class("undecided", number, predicted, seen, name, expected, found, reasons)
+
+    def _reason(self, name: str) -> Reason:
+        return self.reasons.setdefault(name, Reason(text=REASONS[name]))
+
+    def _class(
+        self,
+        verdict: str,
+        number: int,
+        predicted: Predicted,
+        seen: Seen,
+        name: tuple[str, str],
+        expected: View,
+        found: View,
+        reasons: Sequence[str],
+    ) -> None:
+        what = expected.shape()
+        if found.shape() != what:
+            what += f" / {found.shape()}"
+        elif expected.ops != found.ops:
+            what += " / another order"
+        if expected.lazy != found.lazy and found.lazy is not None:
+            what += f" / next is a {'kernel thread' if found.lazy else 'user task'}"
+        key = verdict, f"{what} {reasons}"
+        known = self.classes.get(key)
+        if known is not None:
+            known.count += 1
+            return
+        self.classes[key] = Class(
+            verdict=verdict,
+            what=what,
+            count=1,
+            reasons=list(reasons),
+            example=Example(
+                switch=number,
+                time_ns=seen.time_ns,
+                cpu=seen.cpu,
+                prev=name[0],
+                next=name[1],
+                predicted=expected.words(),
+                seen=found.words(),
+                lines=seen.lines,
+                shape=[guard for guard in GUARDS if predicted.facts[guard]]
+                + ([f"tls={predicted.facts['tls']}"] if predicted.facts["tls"] else []),
+            ),
+        )
+
+
+def _said(sign: str) -> str:
+    kind, _, rest = sign.partition(":")
+    return rest.removesuffix(":args").replace("<-", " <-") + (" called" if kind == "fn" else " event")
+
+
+def validate(
+    recording: Recording,
+    survey: Survey,
+    kernel: Kernel,
+    backend: Backend,
+    assume: Mapping[str, str] | None = None,
+) -> Result:
+    """Validate *kernel* on *backend* (its name says whether it is Xen) against *recording*.
+
+    :class:`TraceError` when the recording holds no switch, :class:`UsageError`
+    when it has no evidence for this backend.
+    """
+    xen = backend.name == "xen"
+    windows = Windows(recording.items(), survey, xen)
+    lazy = {"fn:enter_lazy_tlb", "fn:switch_mm_irqs_off"} <= survey.signs.keys()
+    if not survey.switches:
+        raise TraceError(f"{recording.path}: no context switch in it", "Record sched:sched_switch, too.")
+    if not windows.shown and not survey.flushes:
+        raise UsageError(
+            f"{recording.path}: no evidence of what a switch did on {backend.name}",
+            "Record xen:* events, or functions of the switch path, or tlb:tlb_flush and x86_fpu:* with it.",
+        )
+    comparison = Comparison(Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy)
+    prediction = Prediction(recording, kernel, assume)
+    number = 0
+    for predicted, seen in zip(prediction, windows, strict=True):
+        known = predicted.known
+        if (known.time_ns, known.cpu, known.prev, known.next) != (
+            seen.time_ns,
+            seen.cpu,
+            seen.prev,
+            seen.next,
+        ):
+            raise TraceError(f"{recording.path}: switch {number} is not where the evidence has it")
+        who = (
+            f"{recording.name(known.prev_comm)}-{known.prev}",
+            f"{recording.name(known.next_comm)}-{known.next}",
+        )
+        comparison.judge(number, predicted, seen, who)
+        number += 1
+    signs = XEN_SIGNS if xen else NATIVE_SIGNS
+    path_ops = {XTRA, *(op for step in kernel.steps for op in step.ops)}
+    order = {"different": 0, "undecided": 1, "xtra undecided": 2}
+    classes = sorted(comparison.classes.values(), key=lambda c: (order[c.verdict], -c.count))
+    return Result(
+        path=recording.path,
+        format=recording.format,
+        kernel=kernel.name,
+        backend=backend.name,
+        switches=comparison.switches,
+        decisions=comparison.decisions,
+        flushes=comparison.batches,
+        predicted=comparison.predicted,
+        seen=comparison.seen,
+        by_op=comparison.by_op,
+        confusion=comparison.confusion,
+        reasons=dict(sorted(comparison.reasons.items())),
+        classes=classes[:CLASSES_MAX],
+        other_work=comparison.other,
+        not_shown=[op for op in signs if op in path_ops and op not in windows.shown],
+        lost_events=survey.lost,
+    )
