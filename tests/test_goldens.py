@@ -51,6 +51,12 @@ CASES: dict[str, list[str]] = {
     ],
     "info-recording": [f"info {RECORDING}"],
     "dump": ["dump traces/pingpong23.txt --limit 5"],
+    "check": [
+        "check begin enter_cpu load_tls loadsegment:fs leave_cpu end --backend xen",
+        "check begin enter_cpu load_tls leave_cpu loadsegment:fs end --backend xen",
+    ],
+    "rule-p1-dot": ["rule P1 --dot"],
+    "formats": ["formats"],
     "rule": ["rule"],
     "rule-h1": ["rule H1"],
     "kernels": ["kernels"],
@@ -65,6 +71,7 @@ CASES: dict[str, list[str]] = {
 WIDE = {
     "rule-h1": "a rule's page holds commands to be copied, which are never cut",
     "errors": "an error is two lines, whatever it has to say",
+    "rule-p1-dot": "a file for another program",
 }
 """Golden that may be wider than a page -> why."""
 PAGES = ["show.md"]
@@ -72,7 +79,7 @@ PAGES = ["show.md"]
 ASCII = [
     commands[0]
     for name, commands in CASES.items()
-    if commands[0].split()[0] in ("run", "diff", "show", "gate") and name != "errors"
+    if commands[0].split()[0] in ("run", "diff", "show", "gate", "check") and name != "errors"
 ]
 
 

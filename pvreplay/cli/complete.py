@@ -97,11 +97,52 @@ def plants(_typed: str) -> Iterable[tuple[str, str]]:
     return [(f"{rule}@1/1000", "one switch in a thousand") for rule in PLANTABLE]
 
 
+def events(_typed: str) -> Iterable[tuple[str, str]]:
+    """What ``--inject`` can put before a step."""
+    from pvreplay.replay.inject import MEANINGS
+
+    return [*MEANINGS.items(), ("all", "each of them")]
+
+
+def ops(_typed: str) -> Iterable[tuple[str, str]]:
+    """The ops of an order, by every name they have."""
+    from pvreplay.machine.ops import ALIASES, OPS
+
+    return [
+        *((name, op.meaning) for name, op in OPS.items()),
+        *((alias, name) for alias, (name, _) in ALIASES.items()),
+    ]
+
+
+def resources(_typed: str) -> Iterable[tuple[str, str]]:
+    """What an op reads and writes."""
+    from pvreplay.machine.resources import NAMES
+
+    return [(name, "resource") for name in NAMES]
+
+
+def settings(_typed: str) -> Iterable[tuple[str, str]]:
+    """A resource, to be followed by its value."""
+    return [(f"{name}=", what) for name, what in resources("")]
+
+
+def segments(_typed: str) -> Iterable[tuple[str, str]]:
+    """The segment registers that may name a TLS entry."""
+    return [("fs", "segment register"), ("gs", "segment register")]
+
+
 VALUES: dict[tuple[str, str], Values] = {
     ("", "kernel"): kernels,
     ("", "backend"): backends,
     ("", "policy"): policies,
     ("", "assume"): assumptions,
+    ("", "inject"): events,
+    ("check", "order"): ops,
+    ("check", "want"): settings,
+    ("check", "hw"): settings,
+    ("check", "volatile"): resources,
+    ("check", "scrub"): resources,
+    ("check", "live"): segments,
     ("diff", "sides"): sides,
     ("show", "vs"): backends,
     ("show", "violation"): rules,
@@ -112,7 +153,7 @@ VALUES: dict[tuple[str, str], Values] = {
     ("synth", "plants"): plants,
 }
 """(command, or "" for any; name of the parameter) -> its values."""
-NO_FILE = frozenset({("rule", "code"), ("synth", "workload"), ("show", "task")})
+NO_FILE = frozenset({("check", "order"), ("rule", "code"), ("synth", "workload"), ("show", "task")})
 """Arguments that name no file."""
 
 
