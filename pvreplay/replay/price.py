@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay import __version__
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from pvreplay.trace.model import Task
 
 __all__ = ["Outcome", "Tally", "facts_of", "price", "report_of", "run_window", "shape_key", "unit_outcome"]
+
+
+Unit = tuple[int, int]
+"""Unit type and payload."""
+Counts = list[tuple[int, tuple[int, ...]]]
+"""(task or CPU, how often each unit of a set occurred there)."""
 
 
 def shape_key(shape: int) -> str:
@@ -70,6 +76,8 @@ def price(
     watch = watch_all() if rules is None else Watch(rules)
     units = _units(hist)
     keys = {unit: shape_key(unit[1]) if unit[0] == UNIT_SWITCH else "" for unit in units}
+    tasks = _profiles((row.task, (row.unit_type, row.payload), row.count) for row in hist.rows)
+    cpus = _profiles((row.cpu, (row.unit_type, row.payload), row.count) for row in hist.rows)
     tallies = []
     for backend in backends:
         tally = Tally(backend)
@@ -78,20 +86,42 @@ def price(
             outcome = outcomes[unit] = unit_outcome(hist, kernel, backend, *unit, watch, contract)
             tally.add_unit(outcome, count, keys[unit], first)
             outcome.forget()
-        for row in hist.rows:
-            tally.add_place(outcomes[row.unit_type, row.payload], row.count, row.cpu, row.task)
+        for profile, places in tasks.items():
+            tally.add_tasks([outcomes[unit] for unit in profile], places)
+        for profile, places in cpus.items():
+            tally.add_cpus([outcomes[unit] for unit in profile], places)
         tallies.append(tally)
     return report_of(hist, kernel, tallies, judged, contract)
 
 
-def _units(hist: Histogram) -> dict[tuple[int, int], tuple[int, Row]]:
+def _units(hist: Histogram) -> dict[Unit, tuple[int, Row]]:
     """Distinct units -> how often in all, and the row of the first one."""
-    units: dict[tuple[int, int], tuple[int, Row]] = {}
+    units: dict[Unit, tuple[int, Row]] = {}
     for row in hist.rows:
         unit = (row.unit_type, row.payload)
         count, first = units.get(unit, (0, row))
         units[unit] = (count + row.count, row if row.first_event < first.first_event else first)
     return units
+
+
+def _profiles(rows: Iterable[tuple[int, Unit, int]]) -> dict[tuple[Unit, ...], Counts]:
+    """Units -> the tasks or CPUs that did just those, and how often each of them did each.
+
+    *rows* are (task or CPU, unit, count).  A fork storm has a hundred thousand tasks and a few
+    hundred sets of units: what a set costs is looked up once.
+    """
+    done: dict[int, dict[Unit, int]] = {}
+    for place, unit, count in rows:
+        mine = done.get(place)
+        if mine is None:
+            done[place] = {unit: count}
+        else:
+            mine[unit] = mine.get(unit, 0) + count
+    profiles: dict[tuple[Unit, ...], Counts] = {}
+    for place, mine in done.items():
+        units = tuple(sorted(mine))
+        profiles.setdefault(units, []).append((place, tuple([mine[unit] for unit in units])))
+    return profiles
 
 
 def report_of(

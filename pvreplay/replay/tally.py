@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import mul
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SWITCH
@@ -9,7 +10,7 @@ from pvreplay.replay.result import BackendResult, First, Totals, Violation
 from pvreplay.rules.base import SEVERITY_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pvreplay.machine.backend import Backend
     from pvreplay.replay.histogram import Row
@@ -70,13 +71,17 @@ class Tally:
         units); *row* tells where the first of them happened.
         """
         self.add_unit(outcome, count, shape_key, row)
-        self.add_place(outcome, count, cpu, task)
-        outcome.forget()
-
-    def add_place(self, outcome: Outcome, count: int, cpu: int, task: int) -> None:
-        """Charge *count* occurrences of *outcome* to their CPU and task, and to nothing else."""
         _add_to(self._by_task, task, outcome.totals, len(outcome.switches), count)
         _add_to(self._by_cpu, cpu, outcome.totals, len(outcome.switches), count)
+        outcome.forget()
+
+    def add_tasks(self, outcomes: Sequence[Outcome], tasks: Iterable[tuple[int, tuple[int, ...]]]) -> None:
+        """Charge *outcomes* to tasks, as (task, how often each outcome occurred), and to nothing else."""
+        _charge(self._by_task, outcomes, tasks)
+
+    def add_cpus(self, outcomes: Sequence[Outcome], cpus: Iterable[tuple[int, tuple[int, ...]]]) -> None:
+        """Charge *outcomes* to CPUs, given as (CPU, how often each outcome occurred), and to nothing else."""
+        _charge(self._by_cpu, outcomes, cpus)
 
     def add_unit(self, outcome: Outcome, count: int, shape_key: str, row: Row) -> None:
         """Add *count* occurrences of *outcome* to everything but CPUs and tasks."""
@@ -151,6 +156,17 @@ def _add_to(table: dict[K, list[int]], key: K, values: Sequence[int], number: in
     for place in range(4):
         row[place] += values[place] * count
     row[4] += number * count
+
+
+def _charge(
+    table: dict[int, list[int]], outcomes: Sequence[Outcome], places: Iterable[tuple[int, tuple[int, ...]]]
+) -> None:
+    """A row of sums for each of *places*, none of which is in *table* yet."""
+    prices = [[outcome.totals[place] for outcome in outcomes] for place in range(4)]
+    prices.append([len(outcome.switches) for outcome in outcomes])
+    columns = [price if any(price) else None for price in prices]
+    for place, counts in places:
+        table[place] = [sum(map(mul, counts, price)) if price else 0 for price in columns]
 
 
 def _totals(values: Sequence[int]) -> Totals:
