@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pvreplay.gate.verdict import Check, Contribution, Finding, TraceVerdict, Verdict
 from pvreplay.replay.result import BackendResult, DrawnStep, First, Report, Totals
 from pvreplay.report.compare import Comparison, compare
-from tests.report_samples import report, violation
+from tests.report_samples import report, violation, window
 
 COMMS = (
     # what tasks can call themselves: the kernel's own spellings, and what text formats trip over
@@ -114,6 +114,17 @@ def hostile_report(name: str) -> Report:
         doubts={name or "lines": 2},
         not_checked={"P4": name or "no sleep"},
         notes=[name],
+        what_if=[
+            window(
+                event=name,
+                after=name,
+                before=name,
+                message=name,
+                advice=name,
+                shape=name,
+                drawn=[DrawnStep(index=3, op=name, disposition="put in", detail=name, mark=True)],
+            )
+        ],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvreplay.replay.result import BackendResult, DrawnStep, First, Report, Totals, Violation
+from pvreplay.replay.result import BackendResult, DrawnStep, First, Report, Totals, Violation, WhatIf
 
 HOSTILE = 'e\x1b[31mvil\x07\u202e"<b>[red]\udcff\n'
 """Terminal sequences, bell, a direction override, quotes, markup, a byte that is no UTF-8, a newline."""
@@ -102,3 +102,28 @@ def report(**changes: object) -> Report:
         "version": "0.1.0",
     }
     return Report(**(fields | changes))  # type: ignore[arg-type]
+
+
+def window(**changes: object) -> WhatIf:
+    """An NMI that would find the FPU's owner and CR0.TS apart."""
+    fields: dict[str, object] = {
+        "rule": "P7",
+        "name": "window",
+        "severity": "error",
+        "event": "nmi",
+        "backends": ["xen"],
+        "count": 577,
+        "units": 5,
+        "steps": [3, 4],
+        "after": "fpu_save",
+        "before": "write_cr0",
+        "message": "FPU.owner is next's since step 2, CR0.TS only from step 4",
+        "advice": "Make both writes take effect with nothing in between.",
+        "drawn": [
+            DrawnStep(index=2, op="fpu_save", disposition="plain"),
+            DrawnStep(index=3, op="nmi_enter:gdt+fpu", disposition="put in", mark=True),
+            DrawnStep(index=3, op="nmi_exit", disposition="put in"),
+            DrawnStep(index=4, op="write_cr0", disposition="trap"),
+        ],
+    }
+    return WhatIf(**(fields | changes))  # type: ignore[arg-type]

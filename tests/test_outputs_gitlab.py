@@ -88,12 +88,17 @@ def test_a_path_is_always_a_file_below_the_repository(path: str) -> None:
 @pytest.mark.parametrize("name", COMMS)
 def test_hostile_names_are_text(name: str) -> None:
     found = findings(gitlab.render(hostile_report(name)))
-    assert [one["check_name"] for one in found] == ["damaged trace", "lost events", "H1 raw-queued"]
+    assert [one["check_name"] for one in found] == [
+        "damaged trace",
+        "lost events",
+        "H1 raw-queued",
+        "P7 window",
+    ]
     assert found[2]["description"].startswith(terminal(f"{name}: {name}"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(names)
 def test_any_name_reads_back(name: str) -> None:
-    assert len(findings(gitlab.render(hostile_report(name)))) == 3
+    assert len(findings(gitlab.render(hostile_report(name)))) == 4
     findings(gitlab.render_gate(hostile_verdict(name)))

@@ -163,7 +163,8 @@ def test_a_gate_that_cannot_compare_is_a_result_too() -> None:
 @pytest.mark.parametrize("name", COMMS)
 def test_hostile_names_are_text_and_nothing_else(name: str) -> None:
     run = run_of(sarif.render(hostile_report(name)))
-    (result,) = run["results"]
+    result, window = run["results"]
+    assert terminal(f"{name} before {name}: ") in words(window["message"])
     assert terminal(f"{name}: {name}") in words(result["message"])
     for part in run["invocations"][0]["toolExecutionNotifications"]:
         words(part["message"])

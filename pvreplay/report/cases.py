@@ -8,8 +8,10 @@ import msgspec
 
 from pvreplay.replay.result import Report, Violation
 from pvreplay.report import order
+from pvreplay.report.figures import count
 from pvreplay.report.page import Page
-from pvreplay.report.text_findings import violation_lines
+from pvreplay.report.text_findings import violation_lines, where
+from pvreplay.report.what_if_text import ranges
 
 WIDTH = 120
 """Columns of what is drawn for a log or a browser."""
@@ -60,6 +62,41 @@ def cases(report: Report) -> dict[str, list[Case]]:
         for backend in names
         if backend in plain or any(backend in backends for backends in alone)
     }
+
+
+def grouped(report: Report) -> list[list[Violation]]:
+    """The violations, worst first; those of one rule and op stand together, whatever backend they are on."""
+    groups: dict[tuple[str, str], list[Violation]] = {}
+    for found in order.violations(report.violations):
+        groups.setdefault((found.rule, found.op), []).append(found)
+    return list(groups.values())
+
+
+def also(violation: Violation, priced: list[str]) -> str:
+    """A violation of a group after the one that is drawn, unescaped."""
+    first = f" (first: event {violation.first.event:,})" if violation.first else ""
+    told = f"{where(violation.backends, priced)}, {count(violation.count, 'time')}{first}"
+    return f"also on {told}: {violation.message}"
+
+
+def windows(report: Report) -> list[Violation]:
+    """What events put in would break (``--inject``), as findings that fail under --strict only."""
+    return [
+        Violation(
+            rule=window.rule,
+            name=window.name,
+            severity="perf",
+            backends=window.backends,
+            count=window.count,
+            step=window.steps[0],
+            op=f"{window.event} before {window.before}",
+            message=f"had it come before {ranges(window.steps)}: {window.message}",
+            advice=window.advice,
+            drawn=window.drawn,
+            shape=window.shape,
+        )
+        for window in report.what_if or ()
+    ]
 
 
 def drawing(violation: Violation, priced: list[str]) -> list[str]:

@@ -95,6 +95,10 @@ def _backend(report: Report, result: BackendResult) -> Iterator[tuple[Cell, ...]
         if name in found.backends:
             what = f"{found.rule} {found.name} {found.op}"
             yield (name, "violation", what, found.severity, found.count, *_NONE)
+    for window in report.what_if or ():
+        if name in window.backends:
+            what = f"{window.rule} {window.name} {window.event} before {window.before}"
+            yield (name, "what if", what, window.severity, window.count, *_NONE)
 
 
 def _totals(totals: Totals) -> tuple[Cell, ...]:

@@ -7,8 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from pvreplay.gate.verdict import Finding, Verdict, improved
 from pvreplay.replay.result import Report, Violation
-from pvreplay.report import order
-from pvreplay.report.cases import headline, steps, total
+from pvreplay.report.cases import also, grouped, headline, steps, total, windows
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import github, github_log, github_property
 from pvreplay.report.figures import count
@@ -84,19 +83,22 @@ def _annotations(report: Report, file: str, context: Context) -> Iterable[Annota
         lost = f"{count(report.lost_events, 'event')} lost: the counts are lower bounds"
         yield Annotation("warning", "lost events", [lost], file)
     priced = [result.name for result in report.backends]
-    for violation in order.violations(report.violations):
-        yield finding(violation, priced, file, context.place(report.path, violation).line, context)
+    for first, *rest in grouped(report):
+        level: Level = "error" if context.fails(first.severity) else "warning"
+        lines = [*_lines(first), *(also(one, priced) for one in rest)]
+        line = context.place(report.path, first).line
+        yield Annotation(level, _title(first, priced), lines, file, line)
+    for window in windows(report):
+        level = "error" if context.strict else "notice"
+        yield Annotation(level, _title(window, priced), _lines(window), file)
 
 
-def finding(violation: Violation, priced: list[str], file: str, line: int, context: Context) -> Annotation:
-    """A violation: what and how often, then the steps."""
-    return Annotation(
-        "error" if context.fails(violation.severity) else "warning",
-        f"{violation.rule} {violation.name} ({where(violation.backends, priced)})",
-        [headline(violation), *steps(violation)],
-        file,
-        line,
-    )
+def _title(violation: Violation, priced: list[str]) -> str:
+    return f"{violation.rule} {violation.name} ({where(violation.backends, priced)})"
+
+
+def _lines(violation: Violation) -> list[str]:
+    return [headline(violation), *steps(violation)]
 
 
 def render_gate(verdict: Verdict, context: Context = PLAIN) -> str:
@@ -143,7 +145,7 @@ def _trace(group: Group, verdict: Verdict, context: Context) -> Iterable[Annotat
 
 def _rule(one: Finding, group: Group, context: Context) -> Annotation:
     file, place = finding_target(group, one, context)
-    drawn = [headline(one.violation), *steps(one.violation)] if one.violation else []
+    drawn = _lines(one.violation) if one.violation else []
     title = f"{one.rule} {one.name} ({', '.join(one.backends)})"
     lines = [group.title, finding_line(one), *drawn]
     return Annotation("error" if one.fails else "warning", title, lines, file, place.line)

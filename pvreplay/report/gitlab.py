@@ -14,7 +14,7 @@ import msgspec
 from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report, Severity, Violation
 from pvreplay.report import escape, order
-from pvreplay.report.cases import headline
+from pvreplay.report.cases import headline, windows
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.figures import count
 from pvreplay.report.fingerprint import Fingerprints
@@ -81,6 +81,11 @@ def render(report: Report, context: Context = PLAIN) -> str:
     for violation in order.violations(report.violations):
         line = context.place(report.path, violation).line
         found.append(broken(prints, violation, priced, file, line, report.kernel, context))
+    for window in windows(report):
+        words = f"{headline(window)} ({where(window.backends, priced)}). {window.advice}"
+        importance = "major" if context.strict else "info"
+        print_ = prints.of(window, file, report.kernel)
+        found.append(_finding(f"{window.rule} {window.name}", words, print_, importance, file, 1))
     return document(found)
 
 

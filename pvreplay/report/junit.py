@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import BackendResult, Report
-from pvreplay.report.cases import Case, cases, drawing, headline
+from pvreplay.report.cases import Case, cases, drawing, headline, windows
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import xml
 from pvreplay.report.gate_view import Group, check_lines, finding_line, finding_title, groups
@@ -100,7 +100,18 @@ def render(report: Report, context: Context = PLAIN) -> str:
         for case in table[result.name]:
             _rule(suite, case, priced, context)
         suites.append(suite)
+    if report.what_if is not None:
+        suites.append(_windows(report, priced, context))
     return document(suites)
+
+
+def _windows(report: Report, priced: list[str], context: Context) -> Suite:
+    suite = Suite("pvreplay.what-if")
+    for found in windows(report):
+        title = f"{found.rule} {found.name}: {found.op} on {', '.join(found.backends)}"
+        failure = headline(found) if context.strict else ""
+        suite.case(title, failure=failure, type="what-if", text=drawing(found, priced))
+    return suite
 
 
 def _trace(report: Report, context: Context) -> Suite:

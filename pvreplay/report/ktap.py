@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pvreplay.gate.verdict import Verdict
 from pvreplay.replay.result import Report
-from pvreplay.report.cases import Case, cases, drawing
+from pvreplay.report.cases import Case, cases, drawing, windows
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import ktap
 from pvreplay.report.gate_view import Group as Judged
@@ -89,6 +89,12 @@ def render(report: Report, context: Context = PLAIN) -> str:
             ],
             inside=rules,
         )
+    if report.what_if:
+        inside = Group()
+        for found in windows(report):
+            title = f"{found.rule} {found.name}: {found.op} on {', '.join(found.backends)}"
+            inside.test(title, not context.strict, said=drawing(found, priced))
+        whole.test("what-if", not inside.failed, inside=inside)
     return document(whole)
 
 

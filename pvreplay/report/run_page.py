@@ -20,7 +20,7 @@ from pvreplay.report.blocks import (
     Table,
     cut,
 )
-from pvreplay.report.cases import total
+from pvreplay.report.cases import also, grouped, total, windows
 from pvreplay.report.context import Context
 from pvreplay.report.figures import count, duration, number, percent
 from pvreplay.report.text import saved
@@ -52,8 +52,9 @@ def page(report: Report, context: Context) -> PageData:
         *trust_first(report),
         Para([(_size(report), ""), (f"({report.format})" if report.format else "", "dim")]),
         backends(shown),
-        *broken(ranked, names, context),
+        *broken(report, names, context),
         *not_checked(report.not_checked),
+        *what_if(report, names, context),
     ]
     paying = [result for result in shown if result.hypercalls or result.traps or result.rom_calls]
     if paying:
@@ -115,19 +116,40 @@ def backends(shown: list[BackendResult]) -> Table:
     )
 
 
-def broken(ranked: list[Violation], priced: list[str], context: Context) -> Iterable[Block]:
+def broken(report: Report, priced: list[str], context: Context) -> Iterable[Block]:
     """The violations, each behind its line; those that fail the run are open."""
-    for found in ranked[:DRAWN]:
-        summary: list[Span] = [
-            (f"{found.rule} {found.name}", "strong"),
-            (found.severity, STYLE[found.severity]),
-            (found.op, "name"),
-            (f"on {where(found.backends, priced)},", ""),
-            (count(found.count, "time"), ""),
-        ]
-        yield Fold(summary, violation(found), open=context.fails(found.severity))
-    if len(ranked) > DRAWN:
-        yield Para([(f"{len(ranked) - DRAWN} more are not drawn.", "dim")])
+    groups = grouped(report)
+    for first, *rest in groups[:DRAWN]:
+        inside = violation(first)
+        if rest:
+            inside.append(Items([[(also(one, priced), "")] for one in rest]))
+        yield Fold(_summary(first, priced), inside, open=context.fails(first.severity))
+    if len(groups) > DRAWN:
+        yield Para([(f"{len(groups) - DRAWN} more are not drawn.", "dim")])
+
+
+def _summary(found: Violation, priced: list[str]) -> list[Span]:
+    return [
+        (f"{found.rule} {found.name}", "strong"),
+        (found.severity, STYLE[found.severity]),
+        (found.op, "name"),
+        (f"on {where(found.backends, priced)},", ""),
+        (count(found.count, "time"), ""),
+    ]
+
+
+def what_if(report: Report, priced: list[str], context: Context) -> Iterable[Block]:
+    """What events put into every distinct unit would break."""
+    if report.what_if is None:
+        return
+    found = windows(report)
+    told = count(len(found), "window") if found else "no window found"
+    yield Heading(3, [(f"What if an event had come: {told}", "")])
+    for window in found[:DRAWN]:
+        summary = [span for span in _summary(window, priced) if span[0] != "perf"]
+        yield Fold(summary, violation(window), open=context.strict)
+    if len(found) > DRAWN:
+        yield Para([(f"{len(found) - DRAWN} more are not drawn.", "dim")])
 
 
 def violation(found: Violation) -> list[Block]:

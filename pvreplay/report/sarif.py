@@ -8,7 +8,7 @@ from pvreplay.gate.verdict import METRICS, VIOLATION_METRICS, Verdict
 from pvreplay.replay.result import Report, Violation
 from pvreplay.report import escape, gate_view, order
 from pvreplay.report import sarif_build as build
-from pvreplay.report.cases import headline
+from pvreplay.report.cases import headline, windows
 from pvreplay.report.context import PLAIN, Context, Place
 from pvreplay.report.figures import count
 from pvreplay.report.fingerprint import Fingerprints
@@ -25,11 +25,18 @@ def render(report: Report, context: Context = PLAIN) -> str:
     index = {rule["id"]: place for place, rule in enumerate(rules)}
     prints = Fingerprints()
     results = []
-    for violation in order.violations(report.violations):
+    found = [
+        *(
+            (one, "error" if context.fails(one.severity) else "warning")
+            for one in order.violations(report.violations)
+        ),
+        *((one, "error" if context.strict else "note") for one in windows(report)),
+    ]
+    for violation, level in found:
         if violation.rule not in index:  # of a saved report from another version
             index[violation.rule] = len(rules)
             rules.append(_unknown(violation))
-        results.append(_result(report, violation, context, index[violation.rule], prints))
+        results.append(_result(report, violation, level, context, index[violation.rule], prints))
     execution = [build.notice(note, "note") for note in report.notes]
     if report.lost_events:
         lost = count(report.lost_events, "event")
@@ -57,7 +64,7 @@ def render(report: Report, context: Context = PLAIN) -> str:
 
 
 def _result(
-    report: Report, violation: Violation, context: Context, rule: int, prints: Fingerprints
+    report: Report, violation: Violation, level: str, context: Context, rule: int, prints: Fingerprints
 ) -> build.Node:
     file = context.file(report.path)
     place = context.place(report.path, violation)
@@ -72,7 +79,7 @@ def _result(
     result: build.Node = {
         "ruleId": violation.rule,
         "ruleIndex": rule,
-        "level": "error" if context.fails(violation.severity) else "warning",
+        "level": level,
         "message": build.text(f"{words} {violation.advice}"),
         "locations": [build.location(file, place, op=violation.op)],
         "partialFingerprints": build.fingerprints(prints.of(violation, file, report.kernel)),
