@@ -39,7 +39,7 @@ S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNK
 S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT, S_TIGHT = range(8, 16)
 
 HASH: Final = 0x1E3779B97F4A7C15
-_LARGE_BITS = 21
+_LARGE_BITS = 16
 _CPU_WORDS = 32
 _HUGE = 8 << 20
 _MASK64 = (1 << 64) - 1
@@ -254,7 +254,7 @@ class State:
 
     def _table(self, bits: int) -> None:
         """A hash table of 2**bits slots, a quarter full at most; three where memory counts."""
-        limit = (1 << bits) // 4 * (1 if bits < 16 else 2 if bits < _LARGE_BITS else 3)
+        limit = (1 << bits) // 4 * (1 if bits < _LARGE_BITS else 3)
         self.table = _words((2 << bits) + 3 * limit, "Q")
         self.st[P_BITS], self.st[P_LIMIT] = bits, limit
 
