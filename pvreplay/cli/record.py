@@ -45,7 +45,7 @@ DEFAULT_FILE = "trace.bin"
     "--buffer",
     metavar="SIZE",
     callback=values.size_bytes,
-    help="Kernel buffer of each CPU, as in 4M. Default: the kernel's own.",
+    help="Kernel buffer of each CPU, as in 512K. Default: 8M, 256M for all together.",
 )
 @click.option("--no-report", is_flag=True, help="Record only.")
 @options.model_options

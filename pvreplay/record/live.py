@@ -105,6 +105,7 @@ class LiveSource(PageSource):
                 if n == start:
                     self._finish()
                 return n
+            self._readers.ask_idle()
             self._readers.wait(version, WAIT_S)
         return n
 

@@ -22,12 +22,24 @@ from pvreplay.record.tracefs import Instance
 
 TICK_S: Final = 0.25
 """How often the page being written is fetched, and a bound is told."""
+NICE: Final = -20
+PAUSE_S: Final = 0.005
+ASK_S: Final = 0.02
+ASK_BYTES: Final = 1 << 20
 PIPE_BYTES: Final = 1 << 20
-QUEUE_BYTES: Final = 32 << 20
+QUEUE_BYTES: Final = 48 << 20
 """Undecoded pages of all CPUs together; beyond it they wait in the kernel's buffers."""
 QUEUE_LEAST: Final = 1 << 20
 F_SETPIPE_SZ: Final = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 SPLICE_FLAGS: Final = getattr(os, "SPLICE_F_MOVE", 1) | getattr(os, "SPLICE_F_NONBLOCK", 2)
+
+
+def hurry() -> None:
+    """Let this thread run before others: what is recorded may want every CPU, and a recorder has
+    little to do, but not later.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class CpuReader:
@@ -51,7 +63,7 @@ class CpuReader:
         self._room = room
         self._shared = shared
         self._thread = threading.Thread(target=self._run, name=f"cpu{cpu}", daemon=True)
-        self._raw = self._source = self._sink = -1
+        self._raw = self._source = self._sink = self._wake = -1
 
     def open(self) -> None:
         """Open the CPU's pages and a pipe; UsageError with the kernel's reason."""
@@ -59,6 +71,7 @@ class CpuReader:
         try:
             self._raw = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             self._source, self._sink = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         except OSError as error:
             raise UsageError(
                 f"{path}: {error.strerror}", "Fewer CPUs (--cpu) need fewer open files."
@@ -71,6 +84,10 @@ class CpuReader:
         """Begin to read."""
         self._thread.start()
 
+    def wake(self) -> None:
+        """Let the thread fetch everything and tell a new bound now, or end if it shall."""
+        os.eventfd_write(self._wake, 1)
+
     def join(self) -> None:
         """Wait for the thread."""
         if self._thread.ident is not None:
@@ -78,13 +95,14 @@ class CpuReader:
 
     def close(self) -> None:
         """Close the files; the thread has ended."""
-        for handle in (self._raw, self._source, self._sink):
+        for handle in (self._raw, self._source, self._sink, self._wake):
             if handle >= 0:
                 os.close(handle)
-        self._raw = self._source = self._sink = -1
+        self._raw = self._source = self._sink = self._wake = -1
 
     # --- the thread --------------------------------------------------------------------------
     def _run(self) -> None:
+        hurry()
         try:
             self._read_until_told()
             self._drain()
@@ -100,15 +118,17 @@ class CpuReader:
     def _read_until_told(self) -> None:
         poll = select.poll()
         poll.register(self._raw, select.POLLIN)
-        poll.register(self._shared.finish_handle, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
         before = self._instance.stats(self.cpu).now_ns
         due = time.monotonic() + TICK_S
         while not self._shared.finishing:
-            poll.poll(max(0, int((due - time.monotonic()) * 1000) + 1))
-            if time.monotonic() < due:
-                if not self._splice() and not self._shared.finishing:
+            ready = poll.poll(max(0, int((due - time.monotonic()) * 1000) + 1))
+            if any(handle == self._wake for handle, _ in ready):
+                os.eventfd_read(self._wake)
+            elif time.monotonic() < due:
+                if not self._splice():
                     # Readable, but no page is full yet: poll would say so again at once.
-                    time.sleep(TICK_S / 50)
+                    time.sleep(PAUSE_S)
                 continue
             now = self._instance.stats(self.cpu).now_ns
             self._drain()
@@ -172,14 +192,9 @@ class Readers:
         self.version = 0
         """How often something changed."""
         self.finishing = False
-        self._finish_read, self._finish_write = os.pipe2(os.O_CLOEXEC)
+        self._asked = 0.0
         room = max(QUEUE_LEAST, QUEUE_BYTES // max(1, len(cpus)))
         self.all = [CpuReader(instance, cpu, page_size, room, self) for cpu in cpus]
-
-    @property
-    def finish_handle(self) -> int:
-        """Readable once the readers shall finish."""
-        return self._finish_read
 
     def __enter__(self) -> Readers:
         try:
@@ -204,8 +219,6 @@ class Readers:
     def _close(self) -> None:
         for reader in self.all:
             reader.close()
-        os.close(self._finish_read)
-        os.close(self._finish_write)
 
     def tell(self) -> None:
         """Something has changed; the caller holds *changed*."""
@@ -227,7 +240,18 @@ class Readers:
         """Let the threads fetch what is left, and end."""
         if not self.finishing:
             self.finishing = True
-            os.write(self._finish_write, b"x")
+            for reader in self.all:
+                reader.wake()
+
+    def ask_idle(self) -> None:
+        """When undecoded pages pile up because a CPU without any holds them back, ask that one now."""
+        now = time.monotonic()
+        if now - self._asked < ASK_S or all(reader.held < ASK_BYTES for reader in self.all):
+            return
+        self._asked = now
+        for reader in self.all:
+            if not reader.blocks and not reader.ended:
+                reader.wake()
 
     def take(self, reader: CpuReader) -> bytes | None:
         """The next block of one CPU, if there is one now."""

@@ -185,9 +185,17 @@ class Instance:
             f"{self.file('trace_clock')}: none of {', '.join(CLOCKS)}", f"It has {', '.join(known)}."
         )
 
-    def set_buffer(self, size_bytes: int) -> None:
-        """The size of each CPU's buffer; the kernel rounds it to whole pages."""
-        self.write("buffer_size_kb", str(max(1, (size_bytes + 1023) // 1024)))
+    def buffer_bytes(self) -> int:
+        """The size of the first CPU's buffer."""
+        words = self.read("per_cpu", f"cpu{self.cpus()[0]}", "buffer_size_kb").split()
+        return int(words[0]) * 1024 if words and words[0].isdigit() else 0
+
+    def set_buffer(self, size_bytes: int, cpus: Iterable[int] = ()) -> None:
+        """The size of the buffer of each of *cpus* (none: of all); the kernel rounds it to whole pages."""
+        size = str(max(1, (size_bytes + 1023) // 1024))
+        names = [f"per_cpu/cpu{cpu}/buffer_size_kb" for cpu in cpus]
+        for name in names or ["buffer_size_kb"]:
+            self.write(name, size)
 
     def set_cpus(self, cpus: Iterable[int]) -> None:
         """Record on these CPUs alone."""
