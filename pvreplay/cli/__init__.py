@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("pvreplay.cli.check", "Price an order of operations and say what it breaks."),
     "record": ("pvreplay.cli.record", "Record while a command runs, and report what its switches cost."),
     "show": ("pvreplay.cli.show", "Show one switch step by step, as the machine sees it."),
+    "validate": ("pvreplay.cli.validate", "Check the model against a recording that tells what happened."),
     "info": ("pvreplay.cli.info", "Say what a trace holds and where its state comes from."),
     "formats": ("pvreplay.cli.inputs", "List what is read and which evidence gives the state."),
     "convert": ("pvreplay.cli.convert", "Convert a trace or recording to trace.bin or text."),

@@ -60,11 +60,15 @@ class View:
         """One line an op or flush, for drawings."""
         lines = list(self.ops)
         if self.lazy is not None:
-            lines.insert(1 if self.ops[:1] == ("start_context_switch",) else 0,
-                         "next is a kernel thread" if self.lazy else "next is a user task")
+            lines.insert(
+                1 if self.ops[:1] == ("start_context_switch",) else 0,
+                "next is a kernel thread" if self.lazy else "next is a user task",
+            )
         for name, flushed in zip(_FLUSH_NAMES, self.flushes or (), strict=False):
-            lines.append(f"{name} flush: {flushed.entries} entries, {flushed.arg_bytes} argument bytes, "
-                         f"{flushed.callbacks} callbacks")
+            lines.append(
+                f"{name} flush: {flushed.entries} entries, {flushed.arg_bytes} argument bytes, "
+                f"{flushed.callbacks} callbacks"
+            )
         return lines
 
 
@@ -293,8 +297,7 @@ def validate(
         )
     comparison = Comparison(Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy)
     prediction = Prediction(recording, kernel, assume)
-    number = 0
-    for predicted, seen in zip(prediction, windows, strict=True):
+    for number, (predicted, seen) in enumerate(zip(prediction, windows, strict=True)):
         known = predicted.known
         if (known.time_ns, known.cpu, known.prev, known.next) != (
             seen.time_ns,
@@ -308,7 +311,6 @@ def validate(
             f"{recording.name(known.next_comm)}-{known.next}",
         )
         comparison.judge(number, predicted, seen, who)
-        number += 1
     signs = XEN_SIGNS if xen else NATIVE_SIGNS
     path_ops = {XTRA, *(op for step in kernel.steps for op in step.ops)}
     order = {"different": 0, "undecided": 1, "xtra undecided": 2}

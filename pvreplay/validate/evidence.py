@@ -40,8 +40,9 @@ class Seen:
     """What one switch did.
 
     *ops* as the signs tell them, in order; *flushes* as xen_mc_flush tells
-    them, None while those events were not all switched on; *descriptors* how many update_descriptor entries; *other* name ->
-    number of things that were not of the switch; *lazy* whether
+    them, None while those events were not all switched on; *descriptors* how
+    many update_descriptor entries; *other* name -> number of things that were
+    not of the switch; *lazy* whether
     enter_lazy_tlb() (True) or switch_mm_irqs_off() (False) was called, None
     when neither is told; *complete* whether its end was recorded; *covered*
     whether everything that shows a switch was switched on.

@@ -64,7 +64,9 @@ class Recording:
         self._file = _copied_stdin() if path == "-" else None
         self.comms: list[bytes] = [b""]
         self._numbers: dict[bytes, int] = {b"": 0}
-        self.lines = 0
+        self.word_bits = 0
+        """Bits of the recorded kernel's long, known once a pass has begun; 0 when not told."""
+        self.damage = ""
         head = self._open().look(HEAD_BYTES)
         if not head:
             raise TraceError(f"{path}: empty", "A recording was expected.")
@@ -147,8 +149,19 @@ def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | st
         if line.startswith((b"CPU:", b"##### CPU")):
             lost = lines.parse(line)
             for w0, w1, w2, w3 in lost:
-                return Item(w0, w1 & 0xFFFF, w1 >> 32, w1 >> 16 & 0xFF, w2 & 0xFFFFFFFF, w2 >> 32, w3,
-                            w1 >> 24 & 0xFF, "lost", "", line.decode("utf-8", "backslashreplace"))
+                return Item(
+                    w0,
+                    w1 & 0xFFFF,
+                    w1 >> 32,
+                    w1 >> 16 & 0xFF,
+                    w2 & 0xFFFFFFFF,
+                    w2 >> 32,
+                    w3,
+                    w1 >> 24 & 0xFF,
+                    "lost",
+                    "",
+                    line.decode("utf-8", "backslashreplace"),
+                )
         return None
     _, pid, _, cpu, time_ns, payload = prefix
     text = payload.decode("utf-8", "backslashreplace").rstrip()
@@ -166,8 +179,8 @@ def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | st
             name, rest = event[1], event[2] or b""
             probe = _PROBE.match(rest)
             if probe:
-                args = [int(value, 16) for value in _ARGUMENT.findall(probe[2])][:3] + [0, 0, 0]
-                return Item(*where, r.FUNCTION, *args[:3], 0, _symbol(probe[1]), "", text)
+                a, b, c = [*(int(value, 16) for value in _ARGUMENT.findall(probe[2])), 0, 0, 0][:3]
+                return Item(*where, r.FUNCTION, a, b, c, 0, _symbol(probe[1]), "", text)
             fields = events.parse(name, rest, pid)
     except ValueError:  # a number that is none
         fields = False
@@ -177,9 +190,7 @@ def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | st
     if isinstance(fields, bool):
         return Item(*where, OTHER, 0, 0, 0, 0, called, "", text)
     kind, a, b, c, flags = fields
-    return Item(
-        *where, kind, a & 0xFFFFFFFF, b & 0xFFFFFFFF, c & 0xFFFFFFFFFFFFFFFF, flags, called, "", text
-    )
+    return Item(*where, kind, a & 0xFFFFFFFF, b & 0xFFFFFFFF, c & 0xFFFFFFFFFFFFFFFF, flags, called, "", text)
 
 
 def _symbol(name: bytes) -> str:
@@ -199,7 +210,7 @@ def _copied_stdin() -> Any:
     import shutil
     import sys
 
-    copy = tempfile.TemporaryFile()
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the recording
     shutil.copyfileobj(sys.stdin.buffer, copy)
     copy.flush()
     return copy

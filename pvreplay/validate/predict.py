@@ -61,12 +61,12 @@ class Prediction:
         kernel: Kernel,
         assume: Mapping[str, str] | None = None,
     ) -> None:
-        self.stream = StateStream(recording)
+        self._recording = recording
         self._kernel = kernel
         self._assume = dict(assume or {})
 
     def __iter__(self) -> Iterator[Predicted]:
-        stream = _Tapped(self.stream)
+        stream = _Tapped(self._recording)
         trace = RecoveredTrace(stream, self._assume)
         for done in Steps(trace, self._kernel):
             if done.unit_type == UNIT_SWITCH:
@@ -79,20 +79,17 @@ class Prediction:
                 yield Predicted(known, facts)
 
 
-class _Tapped:
+class _Tapped(StateStream):
     """The state stream, with what is known of each switch kept beside it."""
 
-    def __init__(self, stream: StateStream) -> None:
-        self._stream = stream
-        self._knowledge = Knowledge(stream.told, stream.comms)
+    def __init__(self, recording: Recording) -> None:
+        super().__init__(recording)
+        self._knowledge = Knowledge(self.told, self.comms)
         self.switches: deque[Known] = deque()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
 
     def fill(self, words: memoryview, start: int) -> int:
         """As the stream's."""
-        end = self._stream.fill(words, start)
+        end = super().fill(words, start)
         for at in range(4 * start, 4 * end, 4):
             known = self._knowledge.record(*words[at : at + 4])
             if known is not None:

@@ -62,8 +62,7 @@ class _Survey:
 class StateStream:
     """A :class:`pvreplay.sources.records.RawSource` of what the prediction may know.
 
-    *told* says what it has a source for; *listener* is called with each record
-    (time, CPU, type, common pid, a, b, c, flags) as it is handed on.
+    *told* says what it has a source for.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -78,7 +77,6 @@ class StateStream:
         self.doubts: dict[str, int] = {}
         self.damage = ""
         self.offset = 0
-        self.listener: list[object] = []
         survey = _Survey(recording)
         clones = {("save_fpregs_to_fpstate", "fpu_clone"), ("xen_dup_mmap", "dup_mmap")} <= survey.calls
         self._births = (
@@ -87,6 +85,7 @@ class StateStream:
             else {}
         )
         self._survey = survey
+        self.word_bits = recording.word_bits
         raw = r.RAW_ENTER in survey.types
         calls = survey.system_calls
         self._tls = None
