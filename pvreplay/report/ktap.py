@@ -11,6 +11,7 @@ from pvreplay.replay.result import Report
 from pvreplay.report.cases import Case, cases, drawing, windows
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import ktap
+from pvreplay.report.figures import count
 from pvreplay.report.gate_view import Group as Judged
 from pvreplay.report.gate_view import check_lines, finding_line, finding_title, groups
 
@@ -69,8 +70,13 @@ def render(report: Report, context: Context = PLAIN) -> str:
         not damaged,
         error=report.damage if damaged else "",
         said=[
-            f"kernel {report.kernel}, {report.switches} switches, {report.events} events",
-            *([f"{report.lost_events} events lost: counts are lower bounds"] if report.lost_events else []),
+            f"kernel {report.kernel}, {count(report.switches, 'switch', 'switches')} in"
+            f" {count(report.events, 'event')}",
+            *(
+                [f"{count(report.lost_events, 'event')} lost: counts are lower bounds"]
+                if report.lost_events
+                else []
+            ),
             *([report.damage] if report.damage else []),
         ],
     )
