@@ -40,7 +40,9 @@ def kernels() -> list[Kernel]:
     for parks, needs_math, reset, above in product((False, True), (False, True), (False, True), (0, 5, 255)):
         fpu = FpuRules(model="lazy", eager_above=above, eager_needs_used_math=needs_math, reset_on_exec=reset)
         found.append(with_rules(base, fpu, parks))
-    return [*found, *(with_rules(base, FpuRules(model="none"), parks) for parks in (False, True))]
+    for parks, drops in product((False, True), (False, True)):
+        found.append(with_rules(base, FpuRules(model="none", drop_on_exit=drops), parks))
+    return found
 
 
 def with_rules(base: Kernel, fpu: FpuRules, parks: bool) -> Kernel:

@@ -325,6 +325,7 @@ def test_the_kernel_stack_and_gs_base_go_through_pv_ops_only_where_the_kernel_is
 def test_fpu_rules_follow_their_commits(kernel: Kernel) -> None:
     if kernel.fpu.model == "none":
         assert kernel.name in ("4.13", "5.17", "6.1")
+        assert kernel.fpu.drop_on_exit == (kernel.name == "4.13")
         return
     since_2_6_26 = kernel.version >= (2, 6, 26)
     assert kernel.fpu.eager_above == 5

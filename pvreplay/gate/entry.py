@@ -159,6 +159,7 @@ def path_of(kernel: Kernel) -> list[PathStep]:
         fpu += f", eager above {kernel.fpu.eager_above}"
         fpu += ", needs used_math" if kernel.fpu.eager_needs_used_math else ""
         fpu += ", reset on exec" if kernel.fpu.reset_on_exec else ""
+    fpu += ", dropped on exit" if kernel.fpu.drop_on_exit else ""
     modes = [
         word
         for word, holds in (

@@ -32,13 +32,15 @@ class FpuRules(msgspec.Struct, frozen=True, kw_only=True):
     at #NM, or eagerly when the 8-bit ``fpu_counter`` is above *eager_above*
     (and the task has used_math, if *eager_needs_used_math*).  *reset_on_exec*:
     exec clears the counter.  ``none``: no TS, no #NM; user tasks are always
-    saved.
+    saved, at their last switch too, unless *drop_on_exit*: exit has let go of
+    the registers by then.
     """
 
     model: Literal["lazy", "none"]
     eager_above: int = 5
     eager_needs_used_math: bool = False
     reset_on_exec: bool = False
+    drop_on_exit: bool = False
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

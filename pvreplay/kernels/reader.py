@@ -212,6 +212,7 @@ def _build(file: KernelFile, path: str, iopl_where: str) -> Kernel:
             eager_above=eager_above,
             eager_needs_used_math=bool(file.fpu.eager_needs_used_math),
             reset_on_exec=bool(file.fpu.reset_on_exec),
+            drop_on_exit=bool(file.fpu.drop_on_exit),
         ),
         parks=_needed(f"{path}: parks", file.parks),
         irq_ignores_lazy=_needed(f"{path}: irq_ignores_lazy", file.irq_ignores_lazy),

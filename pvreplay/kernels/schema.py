@@ -48,6 +48,7 @@ class FpuFile(msgspec.Struct, forbid_unknown_fields=True):
     eager_above: int | None = None
     eager_needs_used_math: bool | None = None
     reset_on_exec: bool | None = None
+    drop_on_exit: bool | None = None
 
 
 class KernelFile(msgspec.Struct, forbid_unknown_fields=True):

@@ -70,6 +70,7 @@ def kernel_data(kernel: Kernel) -> dict[str, Any]:
             "eager_above": kernel.fpu.eager_above,
             "eager_needs_used_math": kernel.fpu.eager_needs_used_math,
             "reset_on_exec": kernel.fpu.reset_on_exec,
+            "drop_on_exit": kernel.fpu.drop_on_exit,
         },
         "steps": [
             {
@@ -116,7 +117,8 @@ def _iopl(kernel: Kernel) -> str:
 def _fpu(kernel: Kernel) -> str:
     rules = kernel.fpu
     if rules.model == "none":
-        return "no CR0.TS and no #NM: the registers of user tasks are always saved"
+        last = ", but not at the last switch: exit drops them" if rules.drop_on_exit else ""
+        return f"no CR0.TS and no #NM: the registers of user tasks are always saved{last}"
     used = " and the task has used_math" if rules.eager_needs_used_math else ""
     survives = "cleared by exec" if rules.reset_on_exec else "survives exec"
     return (

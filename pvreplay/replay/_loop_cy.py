@@ -489,7 +489,8 @@ def _other(
         tasks[n + 3] = tasks[p + 3]
         tasks[n + 4] = tasks[p + 4]
     elif kind == 6:  # EXIT
-        tasks[p] = pf & ~(IO_BITMAP | GS) | NO_MM  # deactivate_mm() clears the selector
+        # deactivate_mm() clears the selector
+        tasks[p] = pf & ~(IO_BITMAP | GS | cython.cast(cython.uint, st[50])) | NO_MM
         tasks[p + 1] = 0
         cpus[c + 1] |= IN_LAZY_TLB
 

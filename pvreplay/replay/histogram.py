@@ -75,5 +75,6 @@ def replay_rules(kernel: Kernel) -> dict[str, Rule]:
         "eager_above": fpu.eager_above,
         "eager_needs_used_math": fpu.eager_needs_used_math,
         "reset_on_exec": fpu.reset_on_exec,
+        "drop_on_exit": fpu.drop_on_exit,
         "parks": kernel.parks,
     }

@@ -272,7 +272,7 @@ def _errors(machine: Machine) -> list[Finding]:
 def _hits(
     machine: Machine, before: set[tuple[str, str, int]], gap: int, length: int
 ) -> dict[tuple[str, str], _Hit]:
-    """(rule, message without its numbers) -> what the event at *gap*, *length* ops long, broke that was whole before.
+    """(rule, message without numbers) -> what the event at *gap*, *length* ops long, newly broke.
 
     What happens at the event itself goes before what follows from it later.
     """

@@ -33,6 +33,7 @@ BAD_CPU, BAD_TASK, BAD_KIND, BAD_MM, BAD_SLOT, BAD_ARG, BAD_OP = 10, 11, 12, 13,
 # Parameters, in st.
 P_CPUS, P_TASKS, P_OPS, P_BITS, P_LIMIT, P_CAP, P_ARENA, P_SEQUENCES, P_SEQBITS = range(32, 41)
 P_LAZY_FPU, P_EAGER_FROM, P_ANY_MATH, P_RESET_ON_EXEC, P_PARKS, P_FROM, P_SPAN, P_BASE, P_KEPT = range(41, 50)
+P_DROPPED = 50
 
 # Totals, in st too.
 S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
@@ -138,6 +139,8 @@ class State:
         self.st[P_PARKS] = kernel.parks
         # what a switch leaves of prev's flags, besides the counter when the FPU was live
         self.st[P_KEPT] = 0xFFFFFF & ~_USEDFPU if lazy else 0xFFFFFF
+        # the flags that exit takes away besides those it always does
+        self.st[P_DROPPED] = _USEDFPU if not lazy and fpu.drop_on_exit else 0
 
     # --- what a chunk brings before its events --------------------------------
 

@@ -288,6 +288,8 @@ class Tracker:
     def _exit(self, at: CpuState, arg: int) -> None:
         at.current.mm = 0
         at.current.io_bitmap = at.current.gs = False  # exit_thread(); deactivate_mm() clears the selector
+        if self.kernel.fpu.drop_on_exit:
+            at.current.user = False
         at.enter_lazy_tlb()
 
     # --- FPU ----------------------------------------------------------------------
