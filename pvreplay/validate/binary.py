@@ -51,9 +51,9 @@ def record_items(recording: Recording) -> Iterator[Item]:
                 c = c & ~0xFFFFFFFFFFFF | comms[c & 0xFFFFFF] | comms[c >> 24 & 0xFFFFFF] << 24
             elif kind in _ONE_COMM:
                 c = comms[c & 0xFFFFFF]
-            name = NAMES.get(kind, f"record {kind}")
-            text = f"{name}: {a} {b} {c:x}"
-            yield Item(w0, w1 & 0xFFFF, w1 >> 32, kind, a, b, c, w1 >> 24 & 0xFF, name, "", text)
+            event = NAMES.get(kind, f"record {kind}")
+            text = f"{event}: {a} {b} {c:x}"
+            yield Item(w0, w1 & 0xFFFF, w1 >> 32, kind, a, b, c, w1 >> 24 & 0xFF, event, "", text)
     if source.damage:
         recording.damage = source.damage
 

@@ -11,6 +11,7 @@ from pvreplay.machine.shape import GUARDS
 from pvreplay.validate.evidence import Seen, Windows
 from pvreplay.validate.items import Recording
 from pvreplay.validate.known import REASONS, Gap
+from pvreplay.validate.pairs import Pairs
 from pvreplay.validate.predict import Flushed, Path, Paths, Predicted, Prediction, other_facts
 from pvreplay.validate.result import Batches, Class, Decision, Example, Numbers, Reason, Result, Switches
 from pvreplay.validate.signs import ALWAYS, NATIVE_SIGNS, XEN_SIGNS, XTRA, Survey
@@ -75,8 +76,12 @@ class View:
 class Comparison:
     """Collects verdicts; ``result`` when every switch was judged."""
 
-    def __init__(self, paths: Paths, shown: Mapping[str, str], flushes: bool, lazy: bool) -> None:
+    def __init__(
+        self, paths: Paths, shown: Mapping[str, str], flushes: bool, lazy: bool, execs_told: bool
+    ) -> None:
         self._paths = paths
+        self._pairs = Pairs()
+        self._execs_told = execs_told
         self._shown = shown
         self._flushes = flushes
         self._lazy = lazy
@@ -101,6 +106,7 @@ class Comparison:
             return
         for what, count in seen.other.items():
             self.other[what] = self.other.get(what, 0) + count
+        predicted = self._settled(predicted)
         gaps = predicted.known.gaps
         for reason in {gap.reason for gap in gaps}:
             self._reason(reason).exposed += 1
@@ -126,6 +132,7 @@ class Comparison:
             self._class("different", number, predicted, seen, name, expected, found, [])
             self._count(path, seen, found)
         elif open_ or not expected.same(found, xtra=False):
+            self._learn(predicted, found)
             self._decide(expected, found, undecided=True, also=["mm"] if open_ else [])
             self._undecided(number, predicted, seen, name, expected, found, reasons)
         else:
@@ -137,6 +144,27 @@ class Comparison:
                 for reason in reasons:
                     self._reason(reason).decisions += 1
                 self._class("xtra undecided", number, predicted, seen, name, expected, found, reasons)
+
+    def _settled(self, predicted: Predicted) -> Predicted:
+        """The prediction with what earlier switches showed about the two mms."""
+        for gap in predicted.known.gaps:
+            same = self._pairs.same(gap.pair) if gap.pair is not None else None
+            if same is None:
+                continue
+            gaps = [other for other in predicted.known.gaps if other is not gap]
+            facts = predicted.facts
+            if bool(facts["mm_differs"]) == same:
+                facts = other_facts(facts, gap)
+            if same and not self._execs_told:
+                gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}))
+            return Predicted(predicted.known._replace(gaps=tuple(gaps)), facts)
+        return predicted
+
+    def _learn(self, predicted: Predicted, found: View) -> None:
+        """What this switch shows about two mms that nothing told of."""
+        for gap in predicted.known.gaps:
+            if gap.pair is not None and "write_cr3" in self._shown:
+                self._pairs.learn(gap.pair, "write_cr3" not in found.ops)
 
     def _view(self, path: Path, facts: Mapping[str, int], sized: bool) -> View:
         return View(
@@ -295,8 +323,10 @@ def validate(
             f"{recording.path}: no evidence of what a switch did on {backend.name}",
             "Record xen:* events, or functions of the switch path, or tlb:tlb_flush and x86_fpu:* with it.",
         )
-    comparison = Comparison(Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy)
     prediction = Prediction(recording, kernel, assume)
+    comparison = Comparison(
+        Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy, prediction.told.execs
+    )
     for number, (predicted, seen) in enumerate(zip(prediction, windows, strict=True)):
         known = predicted.known
         if (known.time_ns, known.cpu, known.prev, known.next) != (

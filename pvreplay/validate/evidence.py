@@ -263,7 +263,9 @@ class Windows:
 
     def _event(self, window: _Window, name: str) -> None:
         op = self._by_event.get(name)
-        if op is not None:
+        if op == "fpu_save" and op in window.seen.ops:
+            self._other(window, name)  # an event recorded twice
+        elif op is not None:
             window.seen.ops.append(op)
 
     def _foreign(self, window: _Window, item: Item) -> None:

@@ -43,6 +43,8 @@ class Gap(NamedTuple):
     reason: str
     facts: Mapping[str, int]
     open: bool = False
+    pair: tuple[int, int] | None = None
+    """The two mms whose being one and the same is not told: what one switch shows holds for the next."""
 
 
 class Known(NamedTuple):
@@ -62,15 +64,16 @@ class Known(NamedTuple):
 
 
 class _Life:
-    """A task's mm: a number, -1 - pid for one older than the recording, 0 for none."""
+    """A task's mm: > 0 made in the recording, < 0 of unknown origin, 0 none."""
 
-    __slots__ = ("born", "cpu", "first_seen", "kthread", "mm", "user")
+    __slots__ = ("born", "comm", "cpu", "first_seen", "kthread", "mm", "user")
 
     def __init__(self, mm: int, born: bool, kthread: bool, seen: int) -> None:
         self.mm, self.born, self.kthread = mm, born, kthread
         self.user = born and not kthread
         self.first_seen = seen
         self.cpu = -1
+        self.comm = 0
 
 
 class Knowledge:
@@ -89,6 +92,7 @@ class Knowledge:
         self._at = 0
         self._io_learnt: set[int] = set()
         self._live: dict[int, bool] = {}
+        self._owners: list[int] = []
         self._left: dict[int, bool] = {}
         """CPU -> it has left the mm it had loaded for init_mm."""
 
@@ -128,8 +132,23 @@ class Knowledge:
         life = self._lives.get(pid)
         if life is None:
             kthread = pid in (0, KTHREADD) or named_like_kthread(self._comms[comm])
-            life = self._lives[pid] = _Life(0 if kthread else -1 - pid, False, kthread, self._at)
+            mm = 0 if kthread else self._unknown(pid)
+            life = self._lives[pid] = _Life(mm, False, kthread, self._at)
         return life
+
+    def _unknown(self, pid: int) -> int:
+        self._owners.append(pid)
+        return -len(self._owners)
+
+    def _renamed(self, life: _Life, pid: int, comm: int) -> bool:
+        """Where no exec is told, a new name may be one."""
+        if life.comm == comm or not comm:
+            return False
+        before, life.comm = life.comm, comm
+        if self.told.execs or not before or life.mm >= 0:
+            return False
+        life.mm = self._unknown(pid)
+        return True
 
     def _newtask(self, parent_pid: int, pid: int, flags: int) -> None:
         parent = self._life(parent_pid)
@@ -168,6 +187,9 @@ class Knowledge:
         if cpu not in self._loaded:
             self._loaded[cpu] = None if prev.kthread else prev.mm
             self._why[cpu] = "first_on_cpu"
+        if self._renamed(prev, prev_pid, prev_comm):
+            self._loaded[cpu] = prev.mm
+        self._renamed(following, next_pid, next_comm)
         dead = c >> 48 & 0xFF == r.STATE_DEAD
         if dead or prev.mm == 0:
             self._leave(cpu, prev)
@@ -209,13 +231,20 @@ class Knowledge:
             if not self.told.execs and task.cpu not in (cpu, -1):
                 gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}))
             return gaps
-        return [] if self._differ(loaded, task) else [_either("old_mm")]
+        if self._differ(loaded, task):
+            return []
+        gaps = [_either("old_mm", (min(loaded, task.mm), max(loaded, task.mm)))]
+        if self._lazy[cpu]:
+            gaps.append(Gap("lazy_tlb", {"lazy_tlb_reload": 1}))
+        return gaps
 
     def _differ(self, loaded: int, task: _Life) -> bool:
         """Whether the loaded mm is certainly not the task's."""
         if loaded > 0 and task.mm > 0:
             return True
-        group, other = self._group.get(-1 - task.mm), self._group.get(-1 - loaded)
+        group, other = (
+            self._group.get(self._owners[-mm - 1]) if mm < 0 else None for mm in (task.mm, loaded)
+        )
         if group and other:
             return group != other
         if loaded < 0 and task.mm < 0:
@@ -224,7 +253,7 @@ class Knowledge:
             return True  # one was made in the recording; the other task was not born in it
         if task.mm < 0:
             return task.first_seen < self._made_at[loaded]
-        owner = self._lives.get(-1 - loaded)
+        owner = self._lives.get(self._owners[-loaded - 1])
         return owner is not None and owner.first_seen < self._made_at[task.mm]
 
     def _state_gaps(self, prev: _Life, following: _Life, next_pid: int) -> list[Gap]:
@@ -248,6 +277,6 @@ class Knowledge:
         return gaps
 
 
-def _either(reason: str) -> Gap:
+def _either(reason: str, pair: tuple[int, int] | None = None) -> Gap:
     """mm_differs may be what it is not: the value is turned round where it is used."""
-    return Gap(reason, {"mm_differs": -1}, open=True)
+    return Gap(reason, {"mm_differs": -1}, True, pair)

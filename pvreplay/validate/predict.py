@@ -53,7 +53,7 @@ class Predicted(NamedTuple):
 
 
 class Prediction:
-    """Iterate for the :class:`Predicted` of every switch, in file order."""
+    """Iterate once for the :class:`Predicted` of every switch, in file order."""
 
     def __init__(
         self,
@@ -61,12 +61,13 @@ class Prediction:
         kernel: Kernel,
         assume: Mapping[str, str] | None = None,
     ) -> None:
-        self._recording = recording
+        self._stream = _Tapped(recording)
+        self.told = self._stream.told
         self._kernel = kernel
         self._assume = dict(assume or {})
 
     def __iter__(self) -> Iterator[Predicted]:
-        stream = _Tapped(self._recording)
+        stream = self._stream
         trace = RecoveredTrace(stream, self._assume)
         for done in Steps(trace, self._kernel):
             if done.unit_type == UNIT_SWITCH:
