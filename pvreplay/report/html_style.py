@@ -50,7 +50,7 @@ th:first-child, td:first-child { padding-left: .25rem; }
 td.zero { color: var(--dim); }
 table.bars { width: 100%; max-width: 46rem; }
 table.bars td, table.bars th { border: 0; }
-table.bars th { white-space: normal; vertical-align: bottom; }
+table.bars th { vertical-align: bottom; }
 table.bars .bar { width: 100%; min-width: 4rem; }
 table.bars i {
   display: block; height: .8rem; margin-top: .35rem; min-width: 2px;
@@ -67,6 +67,7 @@ summary { cursor: pointer; padding: .5rem 0; overflow-wrap: anywhere; }
   main { padding: 1rem .75rem 3rem; }
   th, td { padding: .2rem .45rem; }
   details { padding: 0 .6rem; }
+  table.bars th { white-space: normal; }
 }
 @media print { details { break-inside: avoid; } pre { white-space: pre-wrap; } }
 """

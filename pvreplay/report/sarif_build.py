@@ -15,7 +15,7 @@ import msgspec
 
 from pvreplay.replay.result import Severity, Violation
 from pvreplay.report import escape
-from pvreplay.report.context import Context, Place
+from pvreplay.report.context import Place
 from pvreplay.report.escape import sarif
 from pvreplay.report.rule_page import rule_markdown
 
@@ -178,8 +178,3 @@ def log(runs: Sequence[Node]) -> str:
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": runs}
     encoded = msgspec.json.format(msgspec.json.encode(document), indent=1)
     return escape.json_bytes(encoded).decode() + "\n"
-
-
-def inside(context: Context, path: str) -> str:
-    """*path* when it is a file of the repository that a finding may point to, else ""."""
-    return context.inside(path) if path.endswith(".toml") else ""
