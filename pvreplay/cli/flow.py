@@ -25,11 +25,15 @@ def make_report(
     engine: str = "shape",
     wrap: Callable[[Trace], Trace] | None = None,
     inject: Sequence[str] = (),
+    cpus: frozenset[int] | None = None,
+    task: str | None = None,
+    window_ns: tuple[int, int] | None = None,
 ) -> Report:
     """Replay the trace at *path* (``-`` is stdin) and price it.
 
     *wrap* is handed the opened trace and gives the one to replay.  *inject*
-    are events to put before every step of every distinct unit.
+    are events to put before every step of every distinct unit.  *cpus*, *task*
+    and *window_ns* are a :class:`pvreplay.replay.filter.Filter`.
 
     The kernel and the backends (all built-in ones by default) are read first,
     so that a wrong name is told before a long replay.  Raises the errors of
@@ -54,6 +58,11 @@ def make_report(
     trace = open_trace(path, assume=assume or {})
     if wrap is not None:
         trace = wrap(trace)
+    keep = None
+    if cpus is not None or task is not None or window_ns is not None:
+        from pvreplay.replay.filter import Filter
+
+        keep = Filter(cpus, task, window_ns)
     gc.freeze()  # what was imported stays: no collection need look at it
     gc.enable()
     bar = None
@@ -65,12 +74,14 @@ def make_report(
         if engine == "step":
             from pvreplay.replay.step import step_trace
 
-            report = step_trace(trace, kernel, backends, policy=contract, progress=bar)
+            report = step_trace(trace, kernel, backends, policy=contract, progress=bar, keep=keep)
         else:
             from pvreplay.replay.price import price
             from pvreplay.replay.run import replay
 
-            hist = replay(trace, kernel, progress=bar)
+            hist = replay(trace, kernel, progress=bar, window_ns=window_ns)
+            if keep is not None:
+                hist = keep.cut_some(hist)
             report = price(hist, kernel, backends, policy=contract)
             if inject:
                 from pvreplay.replay.inject import inject_report
@@ -80,6 +91,12 @@ def make_report(
         if bar is not None:
             bar.done()
     _keep(report, asked)
+    if keep is not None:
+        report.filter = keep.told()
+        kept = ", ".join(f"{name} {value}" for name, value in report.filter.items())
+        report.notes.append(
+            f"Counted is only {kept}; events, losses and the state are those of the whole trace."
+        )
     if report.switches == 0:
         raise TraceError(
             f"{path}: no switch in {report.events:,} events"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pvreplay.cli import values
 from pvreplay.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,6 +106,25 @@ def _kinds(ctx: click.Context, param: click.Parameter, values: Iterable[str]) ->
     from pvreplay.replay.inject import check_kinds
 
     return check_kinds(values)
+
+
+def filter_options(command: F) -> F:
+    """``cpu``, ``task`` and ``span``: what of the trace the report is about."""
+    for option in (
+        click.option(
+            "--time",
+            "span",
+            metavar="A,B",
+            callback=values.time_span,
+            help="Count from A to before B, in seconds as the trace has them; either may be left out.",
+        ),
+        click.option("--task", metavar="NAME|PID", help="Count what this task costs. The state follows all."),
+        click.option(
+            "--cpu", metavar="LIST", callback=values.cpu_list, help="Count these CPUs, as in 0-3,5."
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def inject_option(command: F) -> F:

@@ -14,6 +14,7 @@ from pvreplay.cli.main import QuickHelp
 @options.model_options
 @options.backend_option
 @options.output_options("text", "json", *formats.MODULES)
+@options.filter_options
 @options.inject_option
 @click.option("--strict", is_flag=True, help="Let performance findings and windows set exit code 1 too.")
 @click.option(
@@ -32,6 +33,9 @@ def command(
     ascii_only: bool,
     top: int,
     verbose: int,
+    cpu: frozenset[int] | None,
+    task: str | None,
+    span: tuple[int, int] | None,
     inject: list[str],
     strict: bool,
     lenient: bool,
@@ -51,6 +55,7 @@ def command(
       perf script -i perf.data | pvreplay run -
       pvreplay run trace.bin --assume fpu=always --iopl posted
       pvreplay run trace.bin --inject nmi,fault --backend xen
+      pvreplay run trace.bin --cpu 0-1 --task fpthreads --time ,49.5
     """
     path = trace or options.shipped_trace()
     options.check_output(output, [path])
@@ -63,6 +68,9 @@ def command(
         policy=policy,
         engine=engine,
         inject=inject,
+        cpus=cpu,
+        task=task,
+        window_ns=span,
     )
     if trace is None:
         report.notes.append("no trace was named: this is the recording installed with pvreplay")

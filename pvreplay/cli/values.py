@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from pvreplay.trace.events import CPU_MAX
-
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -18,6 +16,8 @@ def cpu_list(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     """``0-3,5`` as a set of CPUs."""
     if value is None:
         return None
+    from pvreplay.trace.events import CPU_MAX
+
     cpus: set[int] = set()
     for part in value.split(","):
         low, dash, high = part.strip().partition("-")

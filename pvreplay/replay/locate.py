@@ -169,7 +169,7 @@ class _Search:
             for task in chunk.tasks:
                 state.define(task)
                 self._tasks.append(task)
-                self._wanted.append(_is_named(task, self.target.task))
+                self._wanted.append(is_named(task, self.target.task))
             for cpu, task_id in chunk.on:
                 state.runs_on(cpu, task_id)
                 self._current[cpu] = task_id
@@ -338,7 +338,7 @@ class _Search:
         return f"A name or a pid is expected, as in: {', '.join(near)}." if near else "No task has a name."
 
 
-def _is_named(task: Task, wanted: str | None) -> bool:
+def is_named(task: Task, wanted: str | None) -> bool:
     """Whether *wanted* is the task's name, its pid, or both as reports write them."""
     return wanted is not None and wanted in (task.comm, str(task.pid), task_label(task))
 

@@ -153,5 +153,7 @@ class Report(msgspec.Struct, kw_only=True):
     """rule -> why it could not be checked on this trace."""
     notes: list[str] = []
     """What a reader of the numbers must know: settings that are not the defaults, choices made."""
+    filter: dict[str, str] = {}
+    """What the report is about, if not about the whole trace: cpu, task, time -> what was kept."""
     what_if: list[WhatIf] | None = None
     """What events put into every distinct unit would break; None when none were put in."""

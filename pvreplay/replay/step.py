@@ -14,6 +14,7 @@ from pvreplay.errors import TraceError
 from pvreplay.machine.machine import Watch
 from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
 from pvreplay.machine.shape import GUARDS, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.replay.filter import Filter
 from pvreplay.replay.histogram import Histogram, Row, replay_rules
 from pvreplay.replay.price import report_of
 from pvreplay.replay.tally import Tally
@@ -139,23 +140,30 @@ def step_trace(
     policy: str | Policy = DEFAULT_POLICY,
     rules: Sequence[Rule] | None = None,
     progress: Callable[[int], None] | None = None,
-    window_ns: tuple[int, int] | None = None,
+    keep: Filter | None = None,
 ) -> Report:
     """The report of :func:`pvreplay.replay.price.price`, every single occurrence stepped through the machine.
 
-    Arguments as there and in :func:`pvreplay.replay.run.replay`.
+    Arguments as there and in :func:`pvreplay.replay.run.replay`; *keep* says what is counted.
     """
+    keep = keep or Filter()
     contract = get_policy(policy) if isinstance(policy, str) else policy
     judged = all_rules() if rules is None else rules
     watch = watch_all() if rules is None else Watch(rules)
-    tallies = [Tally(backend) for backend in backends]
-    steps = Steps(trace, kernel, progress=progress, window_ns=window_ns)
+    # Which tasks a name means is known at the end: until then every task has its own sums.
+    by_task: dict[int, list[Tally]] = {}
+    steps = Steps(trace, kernel, progress=progress, window_ns=keep.window_ns)
     rows = Rows()
     for done in steps:
         rows.add(done)
+        if keep.cpus is not None and done.cpu not in keep.cpus:
+            continue
+        who = done.task if keep.task is not None else 0
+        if who not in by_task:
+            by_task[who] = [Tally(backend) for backend in backends]
         row = Row(done.unit_type, 0, done.cpu, done.task, 1, done.event, done.time_ns, done.prev)
         told = _told(done.facts) if done.unit_type == UNIT_SWITCH else ""
-        for tally in tallies:
+        for tally in by_task[who]:
             outcome = run_window(
                 kernel,
                 tally.backend,
@@ -167,7 +175,14 @@ def step_trace(
                 policy=contract,
             )
             tally.add(outcome, 1, done.cpu, done.task, told, row)
-    return report_of(rows.into(steps.totals(), steps.tasks), kernel, tallies, judged, contract)
+    hist = rows.into(steps.totals(), steps.tasks)
+    wanted = keep.tasks(hist.tasks)
+    tallies = [Tally(backend) for backend in backends]
+    for who, theirs in by_task.items():
+        if wanted is None or who in wanted:
+            for tally, other in zip(tallies, theirs, strict=True):
+                tally.absorb(other)
+    return report_of(keep.cut_some(hist), kernel, tallies, judged, contract)
 
 
 def _told(facts: dict[str, int]) -> str:

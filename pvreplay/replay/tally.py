@@ -111,6 +111,26 @@ class Tally:
         for verdict in outcome.verdicts:
             self._violation(outcome, verdict, count, row, shape_key)
 
+    def absorb(self, other: Tally) -> None:
+        """Add the sums of *other*, of the same backend, made from other occurrences."""
+        for mine, theirs in ((self._totals, other._totals), (self._in_switch, other._in_switch)):
+            mine[:] = [a + b for a, b in zip(mine, theirs, strict=True)]
+        _absorb_rows(self._outside, other._outside)
+        _absorb_rows(self._by_op, other._by_op)
+        _absorb_rows(self._by_task, other._by_task)
+        _absorb_rows(self._by_cpu, other._by_cpu)
+        _absorb_rows(self._by_shape, other._by_shape)
+        _absorb_counts(self._flushes, other._flushes)
+        _absorb_counts(self._batches, other._batches)
+        _absorb_counts(self._histogram, other._histogram)
+        _absorb_counts(self._undeferrable, other._undeferrable)
+        for key, theirs_seen in other._seen.items():
+            seen = self._seen.setdefault(key, theirs_seen)
+            if seen is not theirs_seen:
+                first = min(seen, theirs_seen, key=lambda one: one.row.first_event)
+                first.count = seen.count + theirs_seen.count
+                self._seen[key] = first
+
     def _violation(self, outcome: Outcome, verdict: Verdict, count: int, row: Row, shape: str) -> None:
         finding = verdict.finding
         key = _Key(finding.rule.code, finding.op, finding.place, finding.key)
@@ -167,6 +187,16 @@ def _charge(
     columns = [price if any(price) else None for price in prices]
     for place, counts in places:
         table[place] = [sum(map(mul, counts, price)) if price else 0 for price in columns]
+
+
+def _absorb_rows(mine: dict[K, list[int]], theirs: dict[K, list[int]]) -> None:
+    for key, values in theirs.items():
+        mine[key] = [a + b for a, b in zip(mine.get(key, [0] * 5), values, strict=True)]
+
+
+def _absorb_counts(mine: dict[K, int], theirs: dict[K, int]) -> None:
+    for key, count in theirs.items():
+        mine[key] = mine.get(key, 0) + count
 
 
 def _totals(values: Sequence[int]) -> Totals:

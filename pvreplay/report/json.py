@@ -57,6 +57,8 @@ class Document(msgspec.Struct, kw_only=True):
     engine: str = ""
     compiled: bool = False
     version: str = ""
+    filter: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    """With --cpu, --task or --time only."""
     what_if: list[WhatIf] | msgspec.UnsetType = msgspec.UNSET
     """With --inject only."""
 
@@ -118,6 +120,7 @@ def parse(encoded: bytes, path: str) -> Report:
         version=document.version,
         not_checked=document.not_checked,
         notes=document.notes,
+        filter={} if document.filter is msgspec.UNSET else document.filter,
         what_if=None if document.what_if is msgspec.UNSET else document.what_if,
     )
 
@@ -150,6 +153,7 @@ def _document(report: Report) -> Document:
         engine=report.engine,
         compiled=report.compiled,
         version=report.version,
+        filter=report.filter or msgspec.UNSET,
         what_if=msgspec.UNSET if report.what_if is None else report.what_if,
     )
 

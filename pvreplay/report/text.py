@@ -61,6 +61,9 @@ def header(page: Page, report: Report) -> None:
         duration(report.duration_ns),
     ]
     page.flow(", ".join(counts), indent=2)
+    if report.filter:
+        kept = ", ".join(f"{name} {value}" for name, value in report.filter.items())
+        page.flow(("only", "warn"), kept, indent=2)
     if report.damage:
         page.flow(("damaged:", "bad"), f"{report.damage}", indent=2)
     if report.lost_events:

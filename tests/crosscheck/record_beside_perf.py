@@ -4,7 +4,8 @@
 
 Both record the same `perf bench sched pipe` (LOOPS operations, 200,000 by default; EVENTS full or
 switch), perf around us.  Per CPU, our sequence of (prev, next) must be a part of perf's as it stands,
-nothing must be lost, and the report must be there within a second of the command's end.  Needs root, tracefs, perf.
+nothing must be lost, and the report must be there within a second of the command's end.  Needs root,
+tracefs and perf.
 """
 
 from __future__ import annotations
