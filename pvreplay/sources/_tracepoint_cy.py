@@ -209,10 +209,25 @@ def _comm(
     keys: cython.ulonglong[::1],
     table: cython.uint[::1],
     state: cython.longlong[::1],
+    memo: cython.ulonglong[::1],
 ) -> cython.ulonglong:
     """The number of the comm in *size* bytes at *at*, of which 16 count."""
+    low: cython.ulonglong
+    high: cython.ulonglong
+    spot: cython.Py_ssize_t
+    number: cython.ulonglong
     if size >= 16:
-        return _intern(_load64(data, at), _load64(data, at + 8), keys, table, state)
+        # Few tasks switch most of the time: the last ones' bytes are kept as they came.
+        low = _load64(data, at)
+        high = _load64(data, at + 8)
+        spot = cython.cast(cython.Py_ssize_t, (_hash(low, high) >> 20) & 63) * 3
+        if memo[spot] == low and memo[spot + 1] == high:
+            return memo[spot + 2]
+        number = _intern(low, high, keys, table, state)
+        memo[spot] = low
+        memo[spot + 1] = high
+        memo[spot + 2] = number
+        return number
     return _intern(_short_word(data, at, size), _short_word(data, at + 8, size - 8), keys, table, state)
 
 
@@ -229,6 +244,7 @@ def _located(
     keys: cython.ulonglong[::1],
     table: cython.uint[::1],
     state: cython.longlong[::1],
+    memo: cython.ulonglong[::1],
 ) -> cython.ulonglong:
     """The number of the string a __data_loc word points to (cut to a comm's 15 bytes)."""
     word: cython.ulonglong = _load32(data, at)
@@ -252,7 +268,7 @@ def _located(
         size -= i
     if size > 15:
         size = 15
-    return _comm(data, start, size, keys, table, state)
+    return _comm(data, start, size, keys, table, state, memo)
 
 
 @cython.cfunc
@@ -287,6 +303,7 @@ def decode(
     keys: cython.ulonglong[::1],
     table: cython.uint[::1],
     state: cython.longlong[::1],
+    memo: cython.ulonglong[::1],
 ) -> cython.Py_ssize_t:
     """Turn the found events [first, last) of *words* into records, in place; returns their end.
 
@@ -296,7 +313,8 @@ def decode(
     system call number is worth a record.  *keys*: two words a comm; *table*: comm numbers by hash,
     a power of two, at least half empty.  The caller leaves room for two new comms an event.
     *state*: [0] the next comm number, [1] payloads too short or strings out of range (counted up),
-    [2] comms that found no room (counted up).
+    [2] comms that found no room (counted up).  *memo*: 64 times (two words of a comm as recorded,
+    its number), zero at the start: that of the empty comm is 0.
     """
     src: cython.Py_ssize_t
     dst: cython.Py_ssize_t = first
@@ -335,8 +353,8 @@ def decode(
             if handler == _SWITCH:
                 a = _load32(data, at + programs[p + 4])
                 b = _load32(data, at + programs[p + 5])
-                c = _comm(data, at + programs[p + 6], programs[p + 8], keys, table, state)
-                c |= _comm(data, at + programs[p + 7], programs[p + 8], keys, table, state) << 24
+                c = _comm(data, at + programs[p + 6], programs[p + 8], keys, table, state, memo)
+                c |= _comm(data, at + programs[p + 7], programs[p + 8], keys, table, state, memo) << 24
                 value = _number(data, at + programs[p + 9], programs[p + 10], False)
                 c |= _state_class(value, p, programs) << 48
             elif handler == _GENERIC:
@@ -352,7 +370,7 @@ def decode(
                 if kind in (_C_NUMBER, _C_SIGNED):
                     c = _number(data, at + programs[p + 8], programs[p + 9], kind == _C_SIGNED)
                 elif kind == _C_COMM:
-                    c = _comm(data, at + programs[p + 8], programs[p + 9], keys, table, state)
+                    c = _comm(data, at + programs[p + 8], programs[p + 9], keys, table, state, memo)
                 elif kind >= _C_LOCATED:
                     c = _located(
                         data,
@@ -364,6 +382,7 @@ def decode(
                         keys,
                         table,
                         state,
+                        memo,
                     )
             elif handler in (_SYS_ENTER, _SYS_EXIT):
                 if programs[p + 4] >= 0:
@@ -411,7 +430,7 @@ def decode(
                     # u32 pid, tid; char comm[].  Bit 13 of misc: it comes from exec.
                     # Without a time it is perf's own account of the tasks that were there before.
                     a = _load32(data, at + 4)
-                    c = _comm(data, at + 8, length - 8, keys, table, state)
+                    c = _comm(data, at + 8, length - 8, keys, table, state, memo)
                     if words[w] == 0:
                         head = (w1 & 0xFFFF) | _REC_INFO << 16
                         b = value

@@ -16,5 +16,6 @@ def decode(
     keys: array[int],
     table: array[int],
     state: array[int],
+    memo: array[int],
 ) -> int: ...
 def rehash(keys: array[int], count: int, table: array[int]) -> None: ...

@@ -195,6 +195,7 @@ class PageSource:
         found = payloads.decode(
             stream.data, self._words, first, found, stream.instance << 28, self._programs.rows,
             self._programs.numbers, self._comms.keys, self._comms.table, self._comms.state,
+            self._comms.memo,
         )  # fmt: skip
         self._comms.collect()
         if self._cycles is not None:

@@ -220,7 +220,7 @@ class PerfData:
             self._comms.make_room(found - first)
             found = payloads.decode(
                 window.data, self._words, first, found, 0, programs.rows, programs.numbers,
-                self._comms.keys, self._comms.table, self._comms.state,
+                self._comms.keys, self._comms.table, self._comms.state, self._comms.memo,
             )  # fmt: skip
             self._comms.collect()
         self._used = found

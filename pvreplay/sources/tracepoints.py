@@ -336,6 +336,7 @@ class CommTable:
         self.keys = array("Q", bytes(16 * 8192))
         self.table = array("I", bytes(4 * 16384))
         self.state = array("q", [1, 0, 0, 0])
+        self.memo = array("Q", bytes(8 * 3 * 64))
 
     def make_room(self, events: int) -> None:
         """Room for two new names in each of *events*; the hash table stays at most half full."""
