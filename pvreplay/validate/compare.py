@@ -132,7 +132,7 @@ class Comparison:
             self._class("different", number, predicted, seen, name, expected, found, [])
             self._count(path, seen, found)
         elif open_ or not expected.same(found, xtra=False):
-            self._learn(predicted, found)
+            self._learn(predicted, found, reasons)
             self._decide(expected, found, undecided=True, also=["mm"] if open_ else [])
             self._undecided(number, predicted, seen, name, expected, found, reasons)
         else:
@@ -155,15 +155,21 @@ class Comparison:
             facts = predicted.facts
             if bool(facts["mm_differs"]) == same:
                 facts = other_facts(facts, gap)
-            if same and not self._execs_told:
-                gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}))
+            if not same:
+                gaps.append(Gap("old_mm", {"mm_differs": 0}, pair=gap.pair))
+            elif not self._execs_told:
+                gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}, pair=gap.pair))
             return Predicted(predicted.known._replace(gaps=tuple(gaps)), facts)
         return predicted
 
-    def _learn(self, predicted: Predicted, found: View) -> None:
+    def _learn(self, predicted: Predicted, found: View, reasons: Sequence[str]) -> None:
         """What this switch shows about two mms that nothing told of."""
+        if "write_cr3" not in self._shown:
+            return
         for gap in predicted.known.gaps:
-            if gap.pair is not None and "write_cr3" in self._shown:
+            if gap.pair is not None and gap.reason == "exec_elsewhere" and gap.reason in reasons:
+                self._pairs.forget(gap.pair[1])
+            if gap.pair is not None and gap.reason in reasons:
                 self._pairs.learn(gap.pair, "write_cr3" not in found.ops)
 
     def _view(self, path: Path, facts: Mapping[str, int], sized: bool) -> View:

@@ -44,7 +44,8 @@ class Gap(NamedTuple):
     facts: Mapping[str, int]
     open: bool = False
     pair: tuple[int, int] | None = None
-    """The two mms whose being one and the same is not told: what one switch shows holds for the next."""
+    """The loaded mm and the next task's, when nothing tells whether they are one and the same: what one
+    switch shows holds for the next."""
 
 
 class Known(NamedTuple):
@@ -66,14 +67,13 @@ class Known(NamedTuple):
 class _Life:
     """A task's mm: > 0 made in the recording, < 0 of unknown origin, 0 none."""
 
-    __slots__ = ("born", "comm", "cpu", "first_seen", "kthread", "mm", "user")
+    __slots__ = ("born", "cpu", "first_seen", "kthread", "mm", "user")
 
     def __init__(self, mm: int, born: bool, kthread: bool, seen: int) -> None:
         self.mm, self.born, self.kthread = mm, born, kthread
         self.user = born and not kthread
         self.first_seen = seen
         self.cpu = -1
-        self.comm = 0
 
 
 class Knowledge:
@@ -140,16 +140,6 @@ class Knowledge:
         self._owners.append(pid)
         return -len(self._owners)
 
-    def _renamed(self, life: _Life, pid: int, comm: int) -> bool:
-        """Where no exec is told, a new name may be one."""
-        if life.comm == comm or not comm:
-            return False
-        before, life.comm = life.comm, comm
-        if self.told.execs or not before or life.mm >= 0:
-            return False
-        life.mm = self._unknown(pid)
-        return True
-
     def _newtask(self, parent_pid: int, pid: int, flags: int) -> None:
         parent = self._life(parent_pid)
         if parent.kthread:
@@ -187,9 +177,6 @@ class Knowledge:
         if cpu not in self._loaded:
             self._loaded[cpu] = None if prev.kthread else prev.mm
             self._why[cpu] = "first_on_cpu"
-        if self._renamed(prev, prev_pid, prev_comm):
-            self._loaded[cpu] = prev.mm
-        self._renamed(following, next_pid, next_comm)
         dead = c >> 48 & 0xFF == r.STATE_DEAD
         if dead or prev.mm == 0:
             self._leave(cpu, prev)
@@ -233,7 +220,7 @@ class Knowledge:
             return gaps
         if self._differ(loaded, task):
             return []
-        gaps = [_either("old_mm", (min(loaded, task.mm), max(loaded, task.mm)))]
+        gaps = [_either("old_mm", (loaded, task.mm))]
         if self._lazy[cpu]:
             gaps.append(Gap("lazy_tlb", {"lazy_tlb_reload": 1}))
         return gaps

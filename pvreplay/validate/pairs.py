@@ -5,6 +5,8 @@ for all switches between them.  The first switch that shows it stays undecided;
 from then on the prediction has no gap there, and can be wrong.  A CR3 that is
 not written shows for certain that it is one mm; one that is written may also
 be a lazily kept mm that had become stale, so it gives way to later certainty.
+An exec that the recording does not tell gives a task another mm: all that was
+learnt of it is forgotten then.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ class Pairs:
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
+        self._names: dict[int, int] = {}
+        self._fresh = 0
         self._differ: set[tuple[int, int]] = set()
 
     def same(self, pair: tuple[int, int]) -> bool | None:
@@ -38,7 +42,13 @@ class Pairs:
                 x, y = sorted((a if x == b else x, a if y == b else y))
                 self._differ.add((x, y))
 
+    def forget(self, mm: int) -> None:
+        """It has become another one."""
+        self._fresh += 1
+        self._names[mm] = -(1 << 32) - self._fresh
+
     def _find(self, mm: int) -> int:
+        mm = self._names.get(mm, mm)
         while mm in self._parent:
             mm = self._parent[mm]
         return mm
