@@ -11,6 +11,7 @@ from pvreplay.machine.shape import GUARDS
 from pvreplay.validate.evidence import Seen, Windows
 from pvreplay.validate.items import Recording
 from pvreplay.validate.known import REASONS, Gap
+from pvreplay.validate.learnt import Learnt
 from pvreplay.validate.pairs import Pairs
 from pvreplay.validate.predict import Flushed, Path, Paths, Predicted, Prediction, other_facts
 from pvreplay.validate.result import Batches, Class, Decision, Example, Numbers, Reason, Result, Switches
@@ -81,6 +82,7 @@ class Comparison:
     ) -> None:
         self._paths = paths
         self._pairs = Pairs()
+        self._learnt = Learnt()
         self._execs_told = execs_told
         self._shown = shown
         self._flushes = flushes
@@ -122,17 +124,17 @@ class Comparison:
         row[found.shape()] = row.get(found.shape(), 0) + 1
         open_ = [gap for gap in gaps if gap.open and self._matters(predicted, gap, expected, sized)]
         same = expected.same(found)
-        reasons: list[str] | None = [gap.reason for gap in open_]
-        if not same:
-            reasons = self._explain(predicted, gaps, found)
-        if reasons is None:
+        causes: Sequence[Gap] | None = open_ if same else self._explain(predicted, gaps, found)
+        reasons = sorted({gap.reason for gap in causes or ()})
+        if causes:
+            self._learn(causes, found)
+        if causes is None:
             self.switches.different += 1
             self.switches.compared += 1
             self._decide(expected, found, undecided=False)
             self._class("different", number, predicted, seen, name, expected, found, [])
             self._count(path, seen, found)
         elif open_ or not expected.same(found, xtra=False):
-            self._learn(predicted, found, reasons)
             self._decide(expected, found, undecided=True, also=["mm"] if open_ else [])
             self._undecided(number, predicted, seen, name, expected, found, reasons)
         else:
@@ -146,7 +148,9 @@ class Comparison:
                 self._class("xtra undecided", number, predicted, seen, name, expected, found, reasons)
 
     def _settled(self, predicted: Predicted) -> Predicted:
-        """The prediction with what earlier switches showed about the two mms."""
+        """The prediction with what earlier switches showed about the two mms and tasks."""
+        untold, told = self._learnt.settle(predicted.known.gaps, predicted.facts)
+        predicted = Predicted(predicted.known._replace(gaps=tuple(untold)), told)
         for gap in predicted.known.gaps:
             same = self._pairs.same(gap.pair) if gap.pair is not None else None
             if same is None:
@@ -162,15 +166,15 @@ class Comparison:
             return Predicted(predicted.known._replace(gaps=tuple(gaps)), facts)
         return predicted
 
-    def _learn(self, predicted: Predicted, found: View, reasons: Sequence[str]) -> None:
-        """What this switch shows about two mms that nothing told of."""
-        if "write_cr3" not in self._shown:
-            return
-        for gap in predicted.known.gaps:
-            if gap.pair is not None and gap.reason == "exec_elsewhere" and gap.reason in reasons:
+    def _learn(self, causes: Sequence[Gap], found: View) -> None:
+        """What this switch shows, told by the gaps that it depends on."""
+        self._learnt.learn(causes)
+        for gap in causes:
+            if gap.pair is None or "write_cr3" not in self._shown:
+                continue
+            if gap.reason == "exec_elsewhere":
                 self._pairs.forget(gap.pair[1])
-            if gap.pair is not None and gap.reason in reasons:
-                self._pairs.learn(gap.pair, "write_cr3" not in found.ops)
+            self._pairs.learn(gap.pair, "write_cr3" not in found.ops)
 
     def _view(self, path: Path, facts: Mapping[str, int], sized: bool) -> View:
         return View(
@@ -183,7 +187,7 @@ class Comparison:
         facts = other_facts(predicted.facts, gap)
         return not self._view(self._paths.of(facts), facts, sized).same(expected)
 
-    def _explain(self, predicted: Predicted, gaps: Sequence[Gap], found: View) -> list[str] | None:
+    def _explain(self, predicted: Predicted, gaps: Sequence[Gap], found: View) -> Sequence[Gap] | None:
         """The fewest gaps whose other values give what was seen; None when none do."""
         for size in range(1, min(GAPS_MAX, len(gaps)) + 1):
             for chosen in combinations(gaps, size):
@@ -191,7 +195,7 @@ class Comparison:
                 for gap in chosen:
                     facts = other_facts(facts, gap)
                 if self._view(self._paths.of(facts), facts, found.flushes is not None).same(found):
-                    return sorted({gap.reason for gap in chosen})
+                    return chosen
         return None
 
     # --- counting ---------------------------------------------------------------------------------

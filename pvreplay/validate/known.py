@@ -43,6 +43,8 @@ class Gap(NamedTuple):
     reason: str
     facts: Mapping[str, int]
     open: bool = False
+    task: int = 0
+    """The pid whose state it is, when that stays until a system call changes it."""
     pair: tuple[int, int] | None = None
     """The loaded mm and the next task's, when nothing tells whether they are one and the same: what one
     switch shows holds for the next."""
@@ -181,7 +183,7 @@ class Knowledge:
         if dead or prev.mm == 0:
             self._leave(cpu, prev)
         self._lazy[cpu] = self._lazy.get(cpu, True) if prev.kthread or not prev.mm else False
-        gaps = [*self._mm_gaps(cpu, following), *self._state_gaps(prev, following, next_pid)]
+        gaps = [*self._mm_gaps(cpu, following), *self._state_gaps(prev, prev_pid, following, next_pid)]
         if dead and self.told.parentless_io and prev_pid in self._io_learnt:
             gaps.append(Gap("io_at_exit", {"iopl_differs": 0, "next_iopl": 0}))
         live = self._live.get(cpu)
@@ -243,27 +245,25 @@ class Knowledge:
         owner = self._lives.get(self._owners[-loaded - 1])
         return owner is not None and owner.first_seen < self._made_at[task.mm]
 
-    def _state_gaps(self, prev: _Life, following: _Life, next_pid: int) -> list[Gap]:
+    def _state_gaps(self, prev: _Life, prev_pid: int, following: _Life, next_pid: int) -> list[Gap]:
         """State that has no source here, or that a task older than the recording may have had before."""
+        told = self.told
         gaps = []
-        for name, told in (
-            ("notsc", self.told.notsc),
-            ("blockstep", self.told.blockstep),
-            ("io_bitmap", self.told.io),
-            ("gs", False),
-        ):
-            for side, task in (("prev", prev), ("next", following)):
-                if not task.kthread and (not told or not task.born):
-                    gaps.append(Gap(name, {f"{side}_{name}": 1}))
-        if not (prev.kthread and following.kthread) and (
-            not self.told.tls or not (prev.born or prev.kthread) or not (following.born or following.kthread)
-        ):
-            gaps += [Gap("tls", {"tls": n}) for n in (1, 2, 3, 0)]
-        if not self.told.ldt and not following.kthread:
+        for side, task, pid in (("prev", prev, prev_pid), ("next", following, next_pid)):
+            if task.kthread:
+                continue
+            for name, known in (("notsc", told.notsc), ("io_bitmap", told.io), ("gs", False)):
+                if not known or not task.born:
+                    gaps.append(Gap(name, {f"{side}_{name}": 1}, task=pid))
+            if not told.blockstep or not task.born:
+                gaps.append(Gap("blockstep", {f"{side}_blockstep": 1}))
+            if not told.tls or not task.born:
+                gaps += [Gap("tls", {"tls": slots}, task=pid) for slots in (1, 2, 3, 0)]
+        if not told.ldt and not following.kthread:
             gaps.append(Gap("ldt", {"prev_ldt": 1, "ldt_differs": 1}))
         return gaps
 
 
 def _either(reason: str, pair: tuple[int, int] | None = None) -> Gap:
     """mm_differs may be what it is not: the value is turned round where it is used."""
-    return Gap(reason, {"mm_differs": -1}, True, pair)
+    return Gap(reason, {"mm_differs": -1}, open=True, pair=pair)
