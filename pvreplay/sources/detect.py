@@ -47,7 +47,10 @@ FORMATS: Final = {
 """Values of *format*."""
 ATRACE_SAYS: Final = b"TRACE:\n"
 """What atrace -z writes before the packed text."""
-_HINT: Final = "Read are: trace.bin and its text form, perf.data, trace.dat, ftrace and perf script text."
+_HINT: Final = (
+    "Read are: trace.bin and its text form, perf.data, trace.dat, Perfetto, ftrace and perf script text "
+    "(pvreplay formats lists all)."
+)
 
 
 class Stream(io.RawIOBase):
@@ -75,6 +78,10 @@ class Stream(io.RawIOBase):
     def damage(self) -> str:
         """What is wrong with a packed file, once reading has come to it."""
         return str(getattr(self._raw, "damage", ""))
+
+    def is_file(self, path: str) -> bool:
+        """Whether it is a file as it stands at *path*, neither packed nor a pipe."""
+        return path != "-" and isinstance(self._raw, io.FileIO) and stat.S_ISREG(os.stat(path).st_mode)
 
     def readable(self) -> bool:
         """Always."""
@@ -179,7 +186,7 @@ def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: s
     for name in SNIFFERS:
         module = _find_module(name)
         if module is not None and module.sniff(head):
-            return module.open(stream, assume, path)
+            return module.open(path if stream.is_file(path) else stream, assume, path)
     raise TraceError(f"{path}: not a recording: {_describe(head)}", _HINT)
 
 
