@@ -9,10 +9,11 @@ event is range-checked before it becomes an index.
 Arrays
     ``cpus``    32 words of 32 bits a CPU; its first 32 bytes are all that a plain switch touches
         0 current task's row   1 mm word   2 special   3 row named by FOR
-        8 lazy MMU depth  9 irq  10 nmi  11 fault depth  12 sequence flags  13 its length
+        8 lazy MMU depth   12 sequence flags  13 its length
         14 the task that was current when it began  15 whether it is known who runs
     ``clocks``  the same memory as 64-bit words, 16 a CPU
-        2 time of its last event   8 first event of the open sequence   9 its time
+        2 time of its last event   5 depths of irq, nmi << 21 and fault << 42
+        8 first event of the open sequence   9 its time
     ``tasks``   8 words a task: 0 flags, 1 mm, 2-4 TLS words, 5 id.  Row r starts
         at word 8*r; the idle task of CPU c is row c, task t is row CPU_MAX + t.
         A "row" kept in ``cpus`` is that first word.
@@ -21,7 +22,7 @@ Arrays
         then three words for each key in the order of insertion: the key, first event | previous
         task << 40, its time
     ``buf``     room for the open sequence of each CPU
-    ``seqtab``  hash table of sequences: upper 24 bits of the hash << 40 | where it is in ``arena``, plus 1
+    ``seqtab``  hash table of sequences: 24 bits of the hash << 40 | where it is in ``arena``, plus 1
     ``arena``   every sequence: its number << 32 | its length, then its items
     ``st``      the totals and, from word 32 on, the parameters: see ``S_`` and ``P_`` in state.py
 
@@ -41,8 +42,8 @@ A key is payload | CPU << 27 | task << 40; payload is the shape, or bit 26 and
 
 :func:`_run` itself does what nearly all events need: a switch whose unit is in
 the table already, an FPU instruction.  Everything else goes to
-:func:`_odd_switch` and :func:`_other`, which stay out of line because each is
-called from two places.
+:func:`_odd_switch`, :func:`_section` and :func:`_state`, which stay out of line
+because each is called from two places.
 
 C integers wrap and Python's do not: whatever may exceed its width is masked.
 """
@@ -108,8 +109,7 @@ def _push(
     c: cython.ulonglong = cpu * 32
     at: cython.ulonglong = cpu * cap
     length: cython.ulonglong = cpus[c + 13]
-    if cpus[c + 12] & 1 == 0:
-        length = 0
+    if length == 0:
         clocks[cpu * 16 + 8] = event
         clocks[cpu * 16 + 9] = time
         cpus[c + 14] = tasks[cpus[c] + 5]
@@ -139,14 +139,15 @@ def _close(
     arena: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     cpu: cython.ulonglong,
-    counted: cython.uint,
+    time: cython.ulonglong,
 ) -> cython.void:
-    """End the CPU's sequence: give it its number and count it, or drop it when nothing happened in it."""
+    """End the CPU's sequence at *time*: number and count it, or drop it when nothing happened in it."""
     HASH: cython.ulonglong = 0x1E3779B97F4A7C15
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
     MASK32: cython.ulonglong = 0xFFFFFFFF
     MASK40: cython.ulonglong = 0xFFFFFFFFFF
+    MASK24: cython.ulonglong = 0xFFFFFF
     c: cython.ulonglong = cpu * 32
     at: cython.ulonglong = cpu * st[37]
     length: cython.ulonglong = cpus[c + 13]
@@ -161,13 +162,13 @@ def _close(
     key: cython.ulonglong
     cpus[c + 12] = 0
     cpus[c + 13] = 0
-    if worth == 0 or counted == 0:
+    if worth == 0 or (time - st[46] & MASK64) > st[47]:
         return
     h = length
     for i in range(length):
-        h = (h ^ buf[at + i]) * HASH & MASK64
-        h ^= h >> 29
-    slot = h & ((cython.cast(cython.ulonglong, 1) << st[40]) - 1)
+        h = (h ^ (buf[at + i] << 8 & MASK64 | buf[at + i] >> 56)) * HASH & MASK64
+    slot = h >> (64 - st[40])
+    h = h & MASK40 ^ h >> 40  # what the table keeps of it, in 40 bits; 24 of them are used
     while True:
         entry = seqtab[slot]
         if entry == 0:
@@ -178,11 +179,11 @@ def _close(
                 arena[start + 1 + i] = buf[at + i]
             st[1] = number + 1
             st[2] = start + 1 + length
-            seqtab[slot] = h >> 40 << 40 | (start + 1)
+            seqtab[slot] = h << 40 & MASK64 | (start + 1)
             if st[2] + st[37] + 4 > st[38] or st[1] + 3 > st[39]:
                 st[15] |= 2
             break
-        if entry >> 40 == h >> 40:
+        if entry >> 40 == h & MASK24:
             start = entry & MASK40
             if arena[start - 1] & MASK32 == length:
                 j = 0
@@ -245,6 +246,21 @@ def _guards(
 
 
 @cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _seen(
+    st: cython.ulonglong[::1], special: cython.uint, cpu: cython.ulonglong, time: cython.ulonglong
+) -> cython.void:
+    """Note an event of a CPU that has not switched yet: the highest CPU, the earliest time."""
+    if special & 4:
+        if time < st[10]:
+            st[10] = time
+        if cpu > st[12]:
+            st[12] = cpu
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def _odd_switch(
@@ -274,7 +290,6 @@ def _odd_switch(
     IN_LAZY_TLB: cython.uint = 1 << 30
     FOR_PENDING: cython.uint = 1
     DEEP: cython.uint = 2
-    NEW: cython.uint = 4
     WINDOWED: cython.uint = 8
     OPEN: cython.uint = 1
     WINDOW: cython.uint = 2
@@ -300,8 +315,6 @@ def _odd_switch(
     prev: cython.ulonglong
     if arg >= st[33]:
         return 11
-    if st[15]:
-        return 1 if st[15] & 1 else 3
     if cpus[c + 13] + 3 > st[37]:
         return 2
     n = (arg + CPU_MAX if arg else cpu) * 8
@@ -310,19 +323,12 @@ def _odd_switch(
     eager = (nf >> 24) >= st[42]
     eager &= nf >> 2 | cython.cast(cython.uint, st[43])
     shape = _guards(tasks, ldt, st[14], cpus[c + 1], p, n, pf, nf) | eager << 6
-    if cpus[c + 2] & NEW:
-        if t < st[10]:
-            st[10] = t
-        if cpu > st[12]:
-            st[12] = cpu
+    _seen(st, cpus[c + 2], cpu, t)
     cpus[c + 15] = 1
     st[8] += cpus[c + 2] & FOR_PENDING
-    if cpus[c + 9] + cpus[c + 10]:
+    if clocks[cpu * 16 + 5] << 22 & MASK64:  # an irq or nmi; faults may switch
         shape |= IN_IRQ
-    # whoever runs next is in no interrupt or fault of prev's
-    cpus[c + 9] = 0
-    cpus[c + 10] = 0
-    cpus[c + 11] = 0
+    clocks[cpu * 16 + 5] = 0  # whoever runs next is in no interrupt or fault of prev's
     if begins:
         st[8] += flags >> 1 & 1  # the window before it has no END
         cpus[c + 12] = flags & ~(WINDOW | AFTER)
@@ -330,14 +336,14 @@ def _odd_switch(
             cpus[c + 8] = 1
             cpus[c + 12] |= SWITCHED
         elif flags & OPEN:
-            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, t)
         _push(cpus, clocks, tasks, buf, st[37], cpu, BEGIN << 56, 1, event, t)
         cpus[c + 12] |= WINDOW
         row = 0
     elif cpus[c + 8] and st[45]:
         shape |= PREV_PARKED
         _push(cpus, clocks, tasks, buf, st[37], cpu, PARK << 56, 1, event, t)
-        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
+        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, t)
         cpus[c + 8] = 0
         pf |= PARKED
         tasks[p] = pf
@@ -347,7 +353,7 @@ def _odd_switch(
         cpus[c + 12] |= SWITCHED
         row = 0
     elif flags & (OPEN | WINDOW | AFTER) == OPEN:
-        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, row)
+        _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, t)
     if row:
         shape |= (tasks[n] & PARKED) << 1
         _count(table, st, shape | cpu << 27 | arg << 40, event | prev << 40, t)
@@ -373,22 +379,110 @@ def _odd_switch(
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def _other(
+def _section(
     cpus: cython.uint[::1],
     clocks: cython.ulonglong[::1],
     tasks: cython.uint[::1],
-    ldt: cython.uint[::1],
-    table: cython.ulonglong[::1],
     buf: cython.ulonglong[::1],
     st: cython.ulonglong[::1],
     t: cython.ulonglong,
     w: cython.ulonglong,
     event: cython.ulonglong,
 ) -> cython.int:
-    """Any event but SWITCH and BEGIN.
+    """An event that may be part of a sequence: ENTER_MMU .. FLUSH, OP, END.
 
-    0, or why not (``MORE_`` and ``BAD_`` in state.py), or -1 when it ends the CPU's sequence, -2 when it
-    does and does not count.
+    0, or why not (``MORE_`` and ``BAD_`` in state.py), or -1 when the CPU's sequence ends with it.
+    """
+    MASK32: cython.ulonglong = 0xFFFFFFFF
+    DEEP: cython.uint = 2
+    OPEN: cython.uint = 1
+    WINDOW: cython.uint = 2
+    AFTER: cython.uint = 4
+    SWITCHED: cython.uint = 8
+    ONE: cython.ulonglong = 1
+    cpu: cython.ulonglong = w >> 32 & 0xFFFF
+    kind: cython.uint = cython.cast(cython.uint, w >> 48 & 0xFF)
+    item: cython.ulonglong = (w >> 48 & 0xFF) << 56
+    c: cython.ulonglong = cpu * 32
+    special: cython.uint = cpus[c + 2] & ~DEEP
+    flags: cython.uint = cpus[c + 12]
+    depths: cython.ulonglong = clocks[cpu * 16 + 5]
+    push: cython.uint = flags & OPEN
+    worth: cython.uint = 1
+    shift: cython.ulonglong
+    if cpus[c + 13] + 3 > st[37]:
+        return 2
+    if special:
+        _seen(st, special, cpu, t)
+        st[8] += special & 1
+        special &= ~cython.cast(cython.uint, 1)
+
+    if kind == 17:  # SET_PTE
+        item |= w & MASK32
+        push = (w & MASK32) != 0
+    elif kind == 15:  # ENTER_MMU
+        push = 1
+        cpus[c + 8] = 1 if flags & SWITCHED else cpus[c + 8] + 1
+    elif kind == 16:  # LEAVE_MMU
+        push = 1
+        cpus[c + 8] -= cpus[c + 8] != 0
+    elif kind >= 19 and kind <= 24:  # IRQ, NMI, FAULT: ENTER is odd, EXIT even
+        worth = 0
+        shift = (kind - 19 >> 1) * 21
+        if kind & 1:
+            push = 1
+            depths += ONE << shift
+        elif depths >> shift & 0x1FFFFF:
+            depths -= ONE << shift
+        else:  # a fault that slept has lost its depth at the switch
+            push = 0
+            st[8] += kind != 24
+        clocks[cpu * 16 + 5] = depths
+    elif kind == 26:  # USER
+        worth = 0
+        depths = 0
+        clocks[cpu * 16 + 5] = 0
+        cpus[c + 12] = flags & ~AFTER
+    elif kind == 27:  # FLUSH
+        push = 1
+    elif kind == 30:  # OP
+        if w & 0xFFFF >= st[34]:
+            return 16
+        item |= w & MASK32
+        push = 1
+    elif kind == 31:  # END
+        if flags & WINDOW:
+            cpus[c + 12] = flags & ~WINDOW | AFTER
+        else:
+            st[8] += 1
+    # READ_PTE and SLEEP are nothing but their item
+
+    if push:
+        _push(cpus, clocks, tasks, buf, st[37], cpu, item, worth, event, t)
+    if depths | cpus[c + 8]:
+        cpus[c + 2] = special | DEEP
+        return 0
+    cpus[c + 2] = special
+    return -1 if cpus[c + 12] & (OPEN | WINDOW | AFTER) == OPEN else 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _state(
+    cpus: cython.uint[::1],
+    clocks: cython.ulonglong[::1],
+    tasks: cython.uint[::1],
+    ldt: cython.uint[::1],
+    table: cython.ulonglong[::1],
+    st: cython.ulonglong[::1],
+    t: cython.ulonglong,
+    w: cython.ulonglong,
+    event: cython.ulonglong,
+) -> cython.int:
+    """An event about the state of a task or CPU: all that are no switch and no part of a sequence.
+
+    0, or why not (``MORE_`` and ``BAD_`` in state.py).
     """
     MASK32: cython.ulonglong = 0xFFFFFFFF
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
@@ -409,13 +503,7 @@ def _other(
     IN_LAZY_TLB: cython.uint = 1 << 30
     LEFT: cython.uint = cython.cast(cython.uint, 1) << 31
     FOR_PENDING: cython.uint = 1
-    DEEP: cython.uint = 2
     NEW: cython.uint = 4
-    WINDOWED: cython.uint = 8
-    OPEN: cython.uint = 1
-    WINDOW: cython.uint = 2
-    AFTER: cython.uint = 4
-    SWITCHED: cython.uint = 8
     cpu: cython.ulonglong = w >> 32 & 0xFFFF
     kind: cython.uint = cython.cast(cython.uint, w >> 48 & 0xFF)
     arg: cython.ulonglong = w & MASK32
@@ -425,30 +513,17 @@ def _other(
     pf: cython.uint = tasks[p]
     lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
     special: cython.uint = cpus[c + 2]
-    flags: cython.uint = cpus[c + 12]
     target: cython.ulonglong = p
     who: cython.ulonglong = tasks[p + 5]
     counted: cython.uint = (t - st[46] & MASK64) <= st[47]
-    push: cython.uint = 0
-    worth: cython.uint = 1
     bit: cython.uint = 0
-    depth: cython.uint
-    item: cython.ulonglong
-    if st[15]:
-        return 1 if st[15] & 1 else 3
-    if cpus[c + 13] + 3 > st[37]:
-        return 2
-    if special & NEW:
-        if t < st[10]:
-            st[10] = t
-        if cpu > st[12]:
-            st[12] = cpu
+    _seen(st, special, cpu, t)
     if special & FOR_PENDING:
         if (kind >= 7 and kind <= 13) or kind == 33:
             target = cpus[c + 3]
         else:
             st[8] += 1
-    special &= NEW | WINDOWED
+        cpus[c + 2] = special & ~FOR_PENDING
 
     # --- who runs, a task's life ---
     if kind == 2:  # ON
@@ -456,7 +531,7 @@ def _other(
             return 11
         st[8] += cpus[c + 15]
         cpus[c + 15] = 1
-        special &= WINDOWED
+        cpus[c + 2] &= ~NEW
         n = (arg + CPU_MAX if arg else cpu) * 8
         cpus[c] = cython.cast(cython.uint, n)
         if tasks[n + 1]:
@@ -534,7 +609,7 @@ def _other(
         if arg >= st[33]:
             return 11
         cpus[c + 3] = cython.cast(cython.uint, (arg + CPU_MAX if arg else cpu) * 8)
-        special |= FOR_PENDING
+        cpus[c + 2] |= FOR_PENDING
 
     # --- what happens to a CPU ---
     elif kind == 14:  # FLUSH_IPI
@@ -545,49 +620,6 @@ def _other(
     elif kind == 28:  # LOST
         st[6] += arg
         st[7] += arg == 0
-
-    # --- sequences ---
-    elif kind == 15:  # ENTER_MMU
-        push = 1
-        cpus[c + 8] = 1 if flags & SWITCHED else cpus[c + 8] + 1
-    elif kind == 16:  # LEAVE_MMU
-        push = 1
-        cpus[c + 8] -= cpus[c + 8] != 0
-    elif kind == 17:  # SET_PTE
-        push = arg != 0
-    elif kind == 18 or kind == 25:  # READ_PTE, SLEEP
-        push = flags & OPEN
-    elif kind == 19 or kind == 21 or kind == 23:  # IRQ_ENTER, NMI_ENTER, FAULT_ENTER
-        push = 1
-        worth = 0
-        cpus[c + 9 + (kind - 19 >> 1)] += 1
-    elif kind == 20 or kind == 22 or kind == 24:  # IRQ_EXIT, NMI_EXIT, FAULT_EXIT
-        worth = 0
-        depth = cpus[c + 9 + (kind - 19 >> 1)]
-        if depth:
-            cpus[c + 9 + (kind - 19 >> 1)] = depth - 1
-            push = flags & OPEN
-        else:  # a fault that slept has lost its depth at the switch
-            st[8] += kind != 24
-    elif kind == 26:  # USER
-        worth = 0
-        push = flags & OPEN
-        cpus[c + 9] = 0
-        cpus[c + 10] = 0
-        cpus[c + 11] = 0
-        cpus[c + 12] = flags & ~AFTER
-    elif kind == 27:  # FLUSH
-        push = 1
-    elif kind == 30:  # OP
-        if arg & 0xFFFF >= st[34]:
-            return 16
-        push = 1
-    elif kind == 31:  # END
-        push = flags & OPEN
-        if flags & WINDOW:
-            cpus[c + 12] = flags & ~WINDOW | AFTER
-        else:
-            st[8] += 1
     else:
         return 12
 
@@ -595,15 +627,6 @@ def _other(
         if arg > 1:
             return 15
         tasks[target] = tasks[target] & ~bit | (bit if arg else 0)
-    if push:
-        item = cython.cast(cython.ulonglong, kind) << 56
-        if kind == 17 or kind == 30:
-            item |= arg
-        _push(cpus, clocks, tasks, buf, st[37], cpu, item, worth, event, t)
-    depth = cpus[c + 8] | cpus[c + 9] | cpus[c + 10] | cpus[c + 11]
-    cpus[c + 2] = special | (DEEP if depth else 0)
-    if depth == 0 and cpus[c + 12] & (OPEN | WINDOW | AFTER) == OPEN:
-        return -1 if counted else -2
     return 0
 
 
@@ -674,7 +697,10 @@ def _run(
         c = cpu * 32
         p = cpus[c]
         pf = tasks[p]
-        special = cpus[c + 2] | cython.cast(cython.uint, st[15])
+        special = cpus[c + 2]
+        if st[15]:
+            status = 1 if st[15] & 1 else 3
+            break
 
         if kind == 1:  # SWITCH
             arg = w & MASK32
@@ -707,7 +733,7 @@ def _run(
                     _count(table, st, key, base + i | item, t)
         elif kind == 3:  # FPU
             if special:
-                status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
+                status = _state(cpus, clocks, tasks, ldt, table, st, t, w, base + i)
             elif lazy_fpu and not pf & USEDFPU:  # #NM
                 tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
                 item = cython.cast(cython.ulonglong, tasks[p + 5]) << 40
@@ -719,10 +745,14 @@ def _run(
                     _count(table, st, key, base + i | item, t)
         elif kind == 29:  # BEGIN
             status = _odd_switch(cpus, clocks, tasks, ldt, table, buf, seqtab, arena, st, t, w, base + i)
+        elif kind == 17:  # SET_PTE; a second call keeps _section out of line  # noqa: SIM114
+            status = _section(cpus, clocks, tasks, buf, st, t, w, base + i)
+        elif kind >= 15 and kind <= 31 and kind != 28:
+            status = _section(cpus, clocks, tasks, buf, st, t, w, base + i)
         else:
-            status = _other(cpus, clocks, tasks, ldt, table, buf, st, t, w, base + i)
+            status = _state(cpus, clocks, tasks, ldt, table, st, t, w, base + i)
         if status < 0:
-            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, status == -1)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, t)
             status = 0
         elif status:
             break
@@ -774,24 +804,18 @@ def finish(
     st: cython.ulonglong[::1],
 ):
     """Close the sequences still open at the end, CPU by CPU from ``st[9]``; 0, or what to grow first."""
-    MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
-    MASK64 = MASK64 * 2 + 1
     cpu: cython.ulonglong
     c: cython.ulonglong
-    counted: cython.uint
     while st[9] < st[32]:
         cpu = st[9]
         c = cpu * 32
         if st[15]:
             return 1 if st[15] & 1 else 3
         if cpus[c + 12] & 1:
-            counted = (clocks[cpu * 16 + 2] - st[46] & MASK64) <= st[47]
             # worth counting, and not a window merely waiting for the return to user mode
-            if cpus[c + 12] & 16 and (
-                cpus[c + 12] & 2 or cpus[c + 8] | cpus[c + 9] | cpus[c + 10] | cpus[c + 11]
-            ):
+            if cpus[c + 12] & 16 and (cpus[c + 12] & 2 or cpus[c + 8] or clocks[cpu * 16 + 5]):
                 st[13] += 1
-            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, counted)
+            _close(cpus, clocks, tasks, table, buf, seqtab, arena, st, cpu, clocks[cpu * 16 + 2])
         if clocks[cpu * 16 + 2] > st[11]:
             st[11] = clocks[cpu * 16 + 2]
         st[9] += 1
@@ -834,6 +858,7 @@ def rehash(
     MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
     MASK64 = MASK64 * 2 + 1
     MASK32: cython.ulonglong = 0xFFFFFFFF
+    MASK40: cython.ulonglong = 0xFFFFFFFFFF
     last: cython.ulonglong = (cython.cast(cython.ulonglong, 1) << bits) - 1
     at: cython.ulonglong = 0
     start: cython.ulonglong
@@ -845,10 +870,10 @@ def rehash(
         at = start + h
         slot = start
         while slot < at:
-            h = (h ^ arena[slot]) * HASH & MASK64
-            h ^= h >> 29
+            h = (h ^ (arena[slot] << 8 & MASK64 | arena[slot] >> 56)) * HASH & MASK64
             slot += 1
-        slot = h & last
+        slot = h >> (64 - bits)
+        h = h & MASK40 ^ h >> 40
         while seqtab[slot]:
             slot = (slot + 1) & last
-        seqtab[slot] = h >> 40 << 40 | start
+        seqtab[slot] = h << 40 & MASK64 | start

@@ -7,8 +7,8 @@
  *
  *     loop SETUP EVENTS RUNS        times of RUNS runs in ns, then the counts
  *
- * SETUP is 32-bit words: cpus, tasks, ops, pairs of "runs on", the five rules of
- * the kernel, then 9 words a task, then 2 words a pair (see of_loop.py).
+ * SETUP is 32-bit words: cpus, tasks, ops, pairs of "runs on", the six rules of
+ * the kernel, then 6 words a task, then 2 words a pair (see of_loop.py).
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ enum {
 /* task flags, at the "prev" bit of a shape; the "next" bit is one above */
 #define F_USED_MATH (1u << 2)
 #define F_NO_MM (1u << 3)
-#define F_USEDFPU (1u << 5)
+#define F_USEDFPU (1u << 5) /* without lazy FPU: a user task */
 #define F_GS (1u << 9)
 #define F_DR (1u << 11)
 #define F_IO_BITMAP (1u << 13)
@@ -64,7 +64,7 @@ struct first {
 	u64 key, event_prev, time;
 };
 
-static u32 nr_cpus, nr_tasks, nr_ops, lazy_fpu, eager_from, any_math, resets, parks;
+static u32 nr_cpus, nr_tasks, nr_ops, lazy_fpu, eager_from, any_math, resets, parks, dropped;
 static struct cpu *cpus;
 static struct task *tasks;
 static u32 *ldt;
@@ -232,7 +232,7 @@ static inline void enter_lazy_tlb(struct cpu *c)
 
 static inline u32 unlazy(u32 flags)
 {
-	return flags & (0xffffdf | (flags & F_USEDFPU ? F_COUNTER : 0));
+	return flags & (0xffffff - (lazy_fpu ? F_USEDFPU : 0) + (flags & F_USEDFPU ? F_COUNTER : 0));
 }
 
 static inline struct task *task_of(struct cpu *c, u32 id)
@@ -245,13 +245,12 @@ static u64 shape_of(const struct cpu *c, const struct task *prev, const struct t
 	u32 pf = prev->flags, nf = next->flags;
 	u32 user = next->mm != 0, same = next->mm == c->active_mm;
 	u32 old = ldt[c->active_mm], new = ldt[next->mm];
-	u64 shape = (pf & (F_PLAIN | (lazy_fpu ? F_USEDFPU : 0))) | (nf & F_PLAIN) << 1;
+	u64 shape = (pf & (F_PLAIN | F_USEDFPU)) | (nf & F_PLAIN) << 1;
 
 	*eager = (nf >> 24 >= eager_from) & ((nf >> 2 | any_math) & 1);
 	shape |= user & !same;
 	shape |= (user & !same & (old != new)) << 1;
 	shape |= (user & same & !c->own_bit) << 2;
-	shape |= lazy_fpu ? 0 : (~pf & F_NO_MM) << 2;
 	shape |= *eager << 6;
 	shape |= (((pf ^ nf) & 3) != 0) << 7;
 	shape |= ((nf & 3) != 0) << 8;
@@ -332,7 +331,7 @@ static __attribute__((noinline)) int other(struct cpu *c, u32 kind, u32 arg, u32
 		if (!arg || arg >= MM_MAX)
 			return 2;
 		flags &= ~(F_NO_MM | F_USEDFPU | F_USED_MATH | F_GS | F_DR | (resets ? F_COUNTER : 0));
-		cur->flags = flags;
+		cur->flags = flags | (lazy_fpu ? 0 : F_USEDFPU);
 		cur->mm = arg;
 		cur->tls[0] = cur->tls[1] = cur->tls[2] = 0;
 		use_mm(c, arg);
@@ -342,11 +341,12 @@ static __attribute__((noinline)) int other(struct cpu *c, u32 kind, u32 arg, u32
 			return 1;
 		child = tasks + arg;
 		cur->flags = flags = unlazy(flags);
-		child->flags = (flags & ~(F_NO_MM | F_DR | F_PARKED | F_BLOCKSTEP)) | (child->flags & F_NO_MM);
+		child->flags = (flags & ~(F_NO_MM | F_USEDFPU | F_DR | F_PARKED | F_BLOCKSTEP)) |
+			       (child->flags & F_NO_MM) | (!lazy_fpu && child->mm ? F_USEDFPU : 0);
 		memcpy(child->tls, cur->tls, sizeof(cur->tls));
 		break;
 	case EXIT:
-		cur->flags = (flags & ~F_IO_BITMAP) | F_NO_MM;
+		cur->flags = (flags & ~(F_IO_BITMAP | F_GS | dropped)) | F_NO_MM;
 		cur->mm = 0;
 		enter_lazy_tlb(c);
 		break;
@@ -454,7 +454,7 @@ static __attribute__((noinline)) int other(struct cpu *c, u32 kind, u32 arg, u32
 		c->target = task_of(c, arg);
 		break;
 	case KERNEL_FPU:
-		cur->flags = flags & ~F_USEDFPU;
+		cur->flags = flags & ~(lazy_fpu ? F_USEDFPU : 0);
 		break;
 	default:
 		return 6;
@@ -562,7 +562,7 @@ static void set_up(const u32 *s)
 
 	free(cpus), free(tasks), free(ldt), free(table), free(arena), free(seq_table);
 	nr_cpus = s[0], nr_tasks = s[1] + 1, nr_ops = s[2], pairs = s[3];
-	lazy_fpu = s[4], eager_from = s[5], any_math = s[6], resets = s[7], parks = s[8];
+	lazy_fpu = s[4], eager_from = s[5], any_math = s[6], resets = s[7], parks = s[8], dropped = s[9];
 	cpus = zeroed(nr_cpus, sizeof(*cpus));
 	tasks = zeroed(nr_tasks, sizeof(*tasks));
 	ldt = calloc(MM_MAX, sizeof(*ldt));
@@ -577,8 +577,8 @@ static void set_up(const u32 *s)
 		cpus[i].cur = &cpus[i].idle;
 		cpus[i].idle.flags = F_NO_MM;
 	}
-	s += 9;
-	for (i = 1; i < nr_tasks; i++, s += 9) {
+	s += 10;
+	for (i = 1; i < nr_tasks; i++, s += 6) {
 		struct task *t = tasks + i;
 
 		t->flags = s[0];
