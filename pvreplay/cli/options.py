@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from pvreplay.cli import values
 from pvreplay.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -108,6 +107,19 @@ def _kinds(ctx: click.Context, param: click.Parameter, values: Iterable[str]) ->
     return check_kinds(values)
 
 
+def _parsed(kind: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback of ``values.py``, which is imported when there is a value."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        from pvreplay.cli import values
+
+        return getattr(values, kind)(ctx, param, value)
+
+    return callback
+
+
 def filter_options(command: F) -> F:
     """``cpu``, ``task`` and ``span``: what of the trace the report is about."""
     for option in (
@@ -115,12 +127,12 @@ def filter_options(command: F) -> F:
             "--time",
             "span",
             metavar="A,B",
-            callback=values.time_span,
+            callback=_parsed("time_span"),
             help="Count from A to before B, in seconds as the trace has them; either may be left out.",
         ),
         click.option("--task", metavar="NAME|PID", help="Count what this task costs. The state follows all."),
         click.option(
-            "--cpu", metavar="LIST", callback=values.cpu_list, help="Count these CPUs, as in 0-3,5."
+            "--cpu", metavar="LIST", callback=_parsed("cpu_list"), help="Count these CPUs, as in 0-3,5."
         ),
     ):
         command = option(command)
