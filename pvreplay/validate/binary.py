@@ -1,4 +1,4 @@
-"""trace.dat and perf.data as items: the decoders of :mod:`pvreplay.sources` give evidence records, too."""
+"""trace.dat, perf.data and raw pages as items: the decoders of :mod:`pvreplay.sources` give evidence records, too."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ def _open(recording: Recording) -> RawSource:
         from pvreplay.sources.perfdata import PerfData
 
         return PerfData(recording.local_path(), recording.path)
+    if recording.binary != "trace.dat":
+        from pvreplay.sources import rawpages
+
+        return rawpages.open_raw(recording.path)
     from pvreplay.sources.tracedat import open_raw
 
     return open_raw(recording.local_path(), recording.path)

@@ -22,6 +22,7 @@ from pvreplay.sources.textevents import EventParser
 from pvreplay.sources.textlines import LineParser
 from pvreplay.sources.textsniff import sniff_text
 
+_PAGES: Final = "ring-buffer pages"
 OTHER: Final = 0
 """The type of an item that is no record: an event nobody here knows."""
 _FUNCTION: Final = re.compile(rb"([\w.]+) <-([\w.]+)\s*$")
@@ -67,6 +68,9 @@ class Recording:
         self.word_bits = 0
         """Bits of the recorded kernel's long, known once a pass has begun; 0 when not told."""
         self.damage = ""
+        if path != "-" and os.path.isdir(path):
+            self.binary, self.style = _PAGES, ""
+            return
         head = self._open().look(HEAD_BYTES)
         if not head:
             raise TraceError(f"{path}: empty", "A recording was expected.")
@@ -78,8 +82,8 @@ class Recording:
         if not self.binary and not self.style:
             raise TraceError(
                 f"{path}: not a recording that can be validated",
-                "Read are ftrace text (events, function tracer, kprobes), perf script text, trace.dat "
-                "and perf.data.",
+                "Read are ftrace text (events, function tracer, kprobes), perf script text, trace.dat, "
+                "perf.data and a directory of raw ring-buffer pages.",
             )
 
     @property
