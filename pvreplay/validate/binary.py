@@ -1,4 +1,4 @@
-"""trace.dat, perf.data and raw pages as items: the decoders of :mod:`pvreplay.sources` give evidence records, too."""
+"""trace.dat, perf.data and raw pages as items: the decoders of the sources give evidence, too."""
 
 from __future__ import annotations
 

@@ -333,6 +333,8 @@ def validate(
             f"{recording.path}: no evidence of what a switch did on {backend.name}",
             "Record xen:* events, or functions of the switch path, or tlb:tlb_flush and x86_fpu:* with it.",
         )
+    if xen and kernel.version >= (5, 9):
+        assume = {"abi": "x86_64", **(assume or {})}  # a Xen PV guest has 64 bits from 5.9 on
     prediction = Prediction(recording, kernel, assume)
     comparison = Comparison(
         Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy, prediction.told.execs

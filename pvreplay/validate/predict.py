@@ -61,7 +61,7 @@ class Prediction:
         kernel: Kernel,
         assume: Mapping[str, str] | None = None,
     ) -> None:
-        self._stream = _Tapped(recording)
+        self._stream = _Tapped(recording, (assume or {}).get("abi", "skip") != "skip")
         self.told = self._stream.told
         self._kernel = kernel
         self._assume = dict(assume or {})
@@ -83,8 +83,8 @@ class Prediction:
 class _Tapped(StateStream):
     """The state stream, with what is known of each switch kept beside it."""
 
-    def __init__(self, recording: Recording) -> None:
-        super().__init__(recording)
+    def __init__(self, recording: Recording, abi_known: bool) -> None:
+        super().__init__(recording, abi_known)
         self._knowledge = Knowledge(self.told, self.comms)
         self.switches: deque[Known] = deque()
 

@@ -62,10 +62,11 @@ class _Survey:
 class StateStream:
     """A :class:`pvreplay.sources.records.RawSource` of what the prediction may know.
 
-    *told* says what it has a source for.
+    *told* says what it has a source for.  *abi_known*: which system call a
+    raw number stands for is known.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, abi_known: bool = False) -> None:
         self.recording = recording
         self.path = recording.path
         self.format = recording.format
@@ -86,10 +87,11 @@ class StateStream:
         )
         self._survey = survey
         self.word_bits = recording.word_bits
-        raw = r.RAW_ENTER in survey.types
+        raw_calls = r.RAW_ENTER in survey.types
+        raw = raw_calls and (abi_known or recording.word_bits == 32)
         calls = survey.system_calls
         self._tls = None
-        if not raw and r.SYS_SET_THREAD_AREA not in calls:
+        if not raw_calls and r.SYS_SET_THREAD_AREA not in calls:
             self._tls = survey.first_of(
                 ("do_set_thread_area", "__ia32_sys_set_thread_area"),
                 ("do_set_thread_area", ""),
@@ -108,7 +110,7 @@ class StateStream:
             execs=r.EXEC in survey.types or ("xen_load_gs_index", "start_thread_common") in survey.calls,
             exits=r.EXIT in survey.types or ("enter_lazy_tlb", "do_exit") in survey.calls,
             io=raw or bool(calls & _SYS_IO) or functions,
-            tls=raw or r.SYS_SET_THREAD_AREA in calls or functions,
+            tls=raw_calls or r.SYS_SET_THREAD_AREA in calls or functions,
             ldt=raw or r.SYS_MODIFY_LDT in calls or ("load_mm_ldt", "flush_ldt") in survey.calls,
             notsc=raw or r.SYS_PRCTL in calls,
             blockstep=raw or r.SYS_PTRACE in calls,
