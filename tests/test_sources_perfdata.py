@@ -521,12 +521,21 @@ def test_a_directory_of_perf_record_threads_is_refused(tmp_path: Path) -> None:
         PerfData(str(tmp_path))
 
 
-def test_a_big_endian_head_inside_is_refused() -> None:
-    data = bytearray(one_event(chain(2)))
-    at = data.rindex(b"\x17\x08\x44tracing") + 10 + 4
-    data[at] = 1
-    with pytest.raises(TraceError, match="big-endian"):
-        source(bytes(data))
+def test_damaged_formats_are_damage_and_not_the_end() -> None:
+    data = bytearray(one_event(chain(40)))
+    data[data.rindex(b"header_page")] ^= 0xFF
+    recording = source(bytes(data))
+    assert len(drain(recording)) == 40
+    assert "where b'header_page" in recording.damage
+    assert "recognised" in recording.damage
+
+
+def test_one_damaged_format_costs_its_event_alone() -> None:
+    systems = {**SCHED, "task": [b.NEWTASK_FORMAT.replace("ID: 132", "ID: ?")]}
+    attrs = [(b.perf_attr(319), [1])]
+    recording = source(b.perf_file(attrs, chain(4), systems))
+    assert len(drain(recording)) == 4
+    assert recording.doubts == {"damaged_formats": 1}
 
 
 @pytest.mark.parametrize("seed", range(60))

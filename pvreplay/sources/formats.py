@@ -151,7 +151,7 @@ def parse_header_page(text: str, where: str = "header_page") -> PageHeader:
     for line in text.splitlines():
         attributes = _attributes(line.strip())
         if attributes is not None:
-            found.setdefault(attributes[0].split()[-1], attributes[1])
+            found.setdefault(attributes[0].rpartition(" ")[2], attributes[1])
     try:
         header = PageHeader(
             found["timestamp"]["offset"],

@@ -70,7 +70,10 @@ class Recording:
             if at + size > len(data):
                 self.damage = self.damage or "the file is cut: descriptions behind the records are missing"
                 continue
-            self._feature(bit, data[at : at + size], at)
+            try:
+                self._feature(bit, data[at : at + size], at)
+            except TraceError as error:
+                self.damage = self.damage or error.message.removeprefix(f"{self.path}: ")
         if not self.programs.known and any(event.is_tracepoint for event in self._events):
             self._guess(data[header.data_at : header.data_at + header.data_size])
         self._conclude()
@@ -92,7 +95,7 @@ class Recording:
     def add_tracing_data(self, data: memoryview, at: int) -> None:
         """The copy of tracefs's formats, at *at* in the file."""
         head = read_perf_tracing_data(data, tp.WANTED, self.path, at)
-        self.programs.add_all(head.formats.values())
+        self.programs.add_head(head)
         if head.page is not None:
             self.word_bits = head.page.commit_size * 8
         self._conclude()

@@ -51,7 +51,7 @@ class TraceDatSource(PageSource):
         if header is None:
             raise TraceError(f"{path}: no header_page", "The head is damaged: the pages cannot be read.")
         programs = tp.Programs()
-        programs.add_all(dat.head.formats.values())
+        programs.add_head(dat.head)
         programs.word_bits = header.commit_size * 8
         chosen, clock = self._choose(dat.buffers, dat.clock)
         size = chosen[0].page_size if chosen and chosen[0].page_size > header.data_offset else 0

@@ -17,6 +17,7 @@ from pvreplay.sources import _tracepoint_cy as engine
 from pvreplay.sources import records as rec
 from pvreplay.sources.formats import Field, Format
 from pvreplay.sources.taskstate import state_masks
+from pvreplay.sources.tracinghead import TracingHead
 
 GENERIC: Final = 1
 SWITCH: Final = 2
@@ -319,10 +320,12 @@ class Programs:
             if field is not None and field.size in (4, 8):
                 self.word_bits = field.size * 8
 
-    def add_all(self, formats: Iterable[Format]) -> None:
-        """Make the programs of every format that is read here."""
-        for form in formats:
+    def add_head(self, head: TracingHead) -> None:
+        """Make the programs of every format of a head."""
+        for form in head.formats.values():
             self.add(form)
+        if head.bad_formats:
+            self.doubts["damaged_formats"] = self.doubts.get("damaged_formats", 0) + head.bad_formats
 
 
 class CommTable:

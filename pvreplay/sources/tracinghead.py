@@ -86,7 +86,7 @@ class Cursor:
 class TracingHead:
     """What the head says: *formats* by event ID, *page* layout of the ring buffer."""
 
-    __slots__ = ("formats", "long_size", "page", "page_size", "version")
+    __slots__ = ("bad_formats", "formats", "long_size", "page", "page_size", "version")
 
     def __init__(self) -> None:
         self.version = ""
@@ -94,6 +94,8 @@ class TracingHead:
         self.page_size = 4096
         self.page: PageHeader | None = None
         self.formats: dict[int, Format] = {}
+        self.bad_formats = 0
+        """Wanted formats that could not be understood."""
 
 
 def read_initial(cursor: Cursor, head: TracingHead, where: str) -> None:
@@ -158,7 +160,11 @@ def read_event_formats(cursor: Cursor, head: TracingHead, wanted: Wanted, where:
             name = first[5:].strip().decode("utf-8", "replace") if first.startswith(b"name:") else ""
             if name in names:
                 text = bytes(data[at : at + size]).decode("utf-8", "replace")
-                event = parse_format(text, system, f"{where}: format of {system}:{name}")
+                try:
+                    event = parse_format(text, system, f"{where}: format of {system}:{name}")
+                except TraceError:
+                    head.bad_formats += 1
+                    continue
                 head.formats[event.id] = event
 
 
