@@ -40,7 +40,7 @@ def replay(
     CPU, task, mm, op or kind that does not exist.  A trace without a switch is
     no error here.
     """
-    from pvreplay.replay.state import MAX_EVENTS, P_OPS, State
+    from pvreplay.replay.state import MAX_EVENTS, State
 
     loop = loop_module(interpreted=interpreted)
     path = trace.meta.path
@@ -59,7 +59,7 @@ def replay(
             count = len(chunk.events) // 2
             if events + count > MAX_EVENTS:
                 raise TraceError(f"more than {MAX_EVENTS} events")
-            state.st[P_OPS] = len(trace.meta.ops)
+            state.allow_ops(len(trace.meta.ops))
             if status := state.run(loop, chunk.events, events):
                 raise bad_event(state, status, chunk.events)
         except TraceError as error:

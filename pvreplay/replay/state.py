@@ -186,6 +186,10 @@ class State:
             self.cpus[at + 1] |= _IN_LAZY_TLB
         self.cpus[at + _STARTED] = 1
 
+    def allow_ops(self, number: int) -> None:
+        """The op table has *number* entries now."""
+        self.st[P_OPS] = number
+
     # --- running ---------------------------------------------------------------
 
     def run(self, loop: Any, events: memoryview, base: int) -> int:

@@ -1,0 +1,96 @@
+"""``make bench``: the speed table, every figure beside a limit or a peer measured in the same run.
+
+    python tests/bench/bench.py [PART ...] [--runs N] [--write FILE] [--check FILE]
+
+A PART is one of the ``of_*.py`` files here, without ``of_``; all by default.
+``--write`` keeps the ratios as JSON, ``--check`` compares with them and exits 1
+when one has become worse by more than a fifth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from tests.bench.lines import Line  # noqa: E402 - the package is found from the line above
+
+WORSE = 0.2
+"""Part of a committed ratio that may be lost to noise and other machines."""
+
+
+def parts() -> list[str]:
+    """The names of the parts there are."""
+    return sorted(path.stem.removeprefix("of_") for path in HERE.glob("of_*.py"))
+
+
+def shown(line: Line) -> str:
+    """A line of the table."""
+    goal = "" if line.goal is None else f"{'>=' if line.better == 'higher' else '<='} {line.goal:g}"
+    met = {True: "yes", False: "NO", None: ""}[line.met]
+    return (
+        f"{line.what:24} {line.ours:10.2f} {line.peer:10.2f} {line.ratio:6.2f}  {goal:8} {met:4}"
+        f"{line.unit:13} {line.peer_name}; spread {line.spread:.0%}"
+        + "".join(f"; {note}" for note in line.notes)
+    )
+
+
+def check(lines: list[Line], path: Path) -> int:
+    """Print what has become worse than *path* says; how many."""
+    kept = json.loads(path.read_text())["lines"]
+    worse = 0
+    for line in lines:
+        before = kept.get(line.what, {}).get("ratio")
+        if before is None:
+            continue
+        bad = (
+            line.ratio < before * (1 - WORSE)
+            if line.better == "higher"
+            else line.ratio > before * (1 + WORSE)
+        )
+        if bad:
+            worse += 1
+            print(f"bench-check: {line.what}: ratio {line.ratio:.2f}, was {before:.2f}", file=sys.stderr)
+    return worse
+
+
+def main() -> int:
+    """Measure, print, write or check."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("part", nargs="*", choices=[*parts(), []], help="default: all")
+    options.add_argument("--runs", type=int, default=5, help="runs of each, by turns (default 5)")
+    options.add_argument("--write", type=Path, metavar="FILE")
+    options.add_argument("--check", type=Path, metavar="FILE")
+    chosen = options.parse_args()
+    lines: list[Line] = []
+    print(f"{'what':24} {'ours':>10} {'peer':>10} {'ratio':>6}  {'goal':8} {'met':4}{'unit':13} peer")
+    for part in chosen.part or parts():
+        for line in importlib.import_module(f"tests.bench.of_{part}").measure(chosen.runs):
+            lines.append(line)
+            print(shown(line), flush=True)
+    if chosen.write:
+        kept = {
+            line.what: {
+                "ours": round(line.ours, 4),
+                "peer": round(line.peer, 4),
+                "ratio": round(line.ratio, 4),
+                "unit": line.unit,
+                "peer_name": line.peer_name,
+                "goal": line.goal,
+                "notes": line.notes,
+            }
+            for line in lines
+        }
+        machine = f"{platform.machine()}, Python {platform.python_version()}"
+        chosen.write.write_text(json.dumps({"machine": machine, "lines": kept}, indent=1) + "\n")
+    return 1 if chosen.check and check(lines, chosen.check) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
