@@ -198,3 +198,17 @@ def test_values_that_mean_nothing_are_refused(parse: Any, text: str) -> None:
 def test_an_empty_window_is_refused() -> None:
     with pytest.raises(UsageError):
         replay(random_trace(1, 10), KERNEL, window_ns=(5, 5))
+
+
+def test_show_means_the_violation_of_the_same_filtered_run() -> None:
+    """The shipped recording, whose first W4 is on CPU 0."""
+    options = ("--cpu", "1", "--time", "49.3,")
+    listed = json.loads(pvreplay("run", "-b", "xen", "-f", "json", *options).out)["violations"]
+    whole = json.loads(pvreplay("run", "-b", "xen", "-f", "json").out)["violations"]
+    for number, violation in enumerate(listed, 1):
+        shown = pvreplay("show", "--violation", str(number), "-b", "xen", "-f", "json", *options)
+        place = json.loads(shown.out)["unit"]
+        assert (place["event"], place["cpu"]) == (violation["first"]["event"], 1)
+        assert place["time_ns"] >= 49_300_000_000
+    assert [one["first"]["event"] for one in listed] != [one["first"]["event"] for one in whole]
+    assert pvreplay("show", "--at", "49.3", "--cpu", "1").code == 2

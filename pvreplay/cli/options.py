@@ -99,6 +99,16 @@ def backend_option(command: F) -> F:
     )(command)
 
 
+def level_option(command: F) -> F:
+    """``level``: what a recording of function calls or Xen tracepoints is read as."""
+    return click.option(
+        "--level",
+        type=click.Choice(["switch", "op"]),
+        help="Read function traces and Xen tracepoints as switches to simulate, or as the pv ops "
+        "themselves. Default: switch where there is a sched_switch.",
+    )(command)
+
+
 def _kinds(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> list[str]:
     if not values:
         return []
@@ -122,6 +132,15 @@ def _parsed(kind: str) -> Callable[[click.Context, click.Parameter, str | None],
 
 def filter_options(command: F) -> F:
     """``cpu``, ``task`` and ``span``: what of the trace the report is about."""
+    return part_options(
+        click.option("--task", metavar="NAME|PID", help="Count what this task costs. The state follows all.")(
+            command
+        )
+    )
+
+
+def part_options(command: F) -> F:
+    """``cpu`` and ``span`` of :func:`filter_options`, for a command whose ``task`` means more."""
     for option in (
         click.option(
             "--time",
@@ -130,7 +149,6 @@ def filter_options(command: F) -> F:
             callback=_parsed("time_span"),
             help="Count from A to before B, in seconds as the trace has them; either may be left out.",
         ),
-        click.option("--task", metavar="NAME|PID", help="Count what this task costs. The state follows all."),
         click.option(
             "--cpu", metavar="LIST", callback=_parsed("cpu_list"), help="Count these CPUs, as in 0-3,5."
         ),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
     from pvreplay.machine.backend import Backend
     from pvreplay.machine.policy import Policy
+    from pvreplay.replay.filter import Filter
     from pvreplay.replay.locate import Located, Target
     from pvreplay.replay.result import Violation
     from pvreplay.report.show import Shown
@@ -40,7 +41,11 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
 @click.option(
     "--at", "time_ns", metavar="TIME", callback=_seconds, help="The first switch at TIME (seconds) or later."
 )
-@click.option("--task", metavar="NAME|PID", help="The first switch to or from this task.")
+@click.option(
+    "--task",
+    metavar="NAME|PID",
+    help="The first switch to or from this task; with --violation as in run.",
+)
 @click.option(
     "--violation",
     metavar="K|CODE",
@@ -52,6 +57,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     metavar="NAME|FILE",
     help="Backend. Default: xen; with --violation the first one it is broken on.",
 )
+@options.part_options
 @click.option("--vs", metavar="NAME|FILE", help="A second backend, side by side.")
 @options.path_options
 @click.option("-v", "--verbose", count=True, help="Show the skipped steps too, and why.")
@@ -74,6 +80,8 @@ def command(
     task: str | None,
     violation: str | None,
     backend: str | None,
+    cpu: frozenset[int] | None,
+    span: tuple[int, int] | None,
     vs: str | None,
     kernel: str,
     iopl: str | None,
@@ -100,17 +108,27 @@ def command(
       pvreplay show recording.txt --task fpthreads --vs vmi -v
       pvreplay show trace.bin --violation 1 --kernel my.toml
     """
-    asked = [given for given in (number, time_ns, task, violation) if given is not None]
+    asked = [
+        given
+        for given in (number, time_ns, task if violation is None else None, violation)
+        if given is not None
+    ]
     if len(asked) != 1:
         raise UsageError(
             f"show: {'no' if not asked else 'more than one'} switch to look for",
             "Give one of --switch N, --at TIME, --task NAME|PID and --violation K.",
+        )
+    if violation is None and (cpu is not None or span is not None):
+        raise UsageError(
+            "show: --cpu and --time without --violation",
+            "They are those of the run whose violation is meant; --at TIME finds a switch by time.",
         )
     path = trace or options.shipped_trace()
     options.check_output(output, [path])
 
     from pvreplay.kernels.reader import load_kernel
     from pvreplay.machine.policy import DEFAULT_POLICY, get_policy
+    from pvreplay.replay.filter import Filter
     from pvreplay.replay.locate import Target
     from pvreplay.sources.detect import open_trace
 
@@ -122,7 +140,8 @@ def command(
     if violation is None:
         located = _switch(opened, loaded, Target(number, time_ns, task))
     else:
-        located, found = _violation(opened, loaded, contract, violation, backend)
+        keep = Filter(cpu, task, span)
+        located, found = _violation(opened, loaded, contract, violation, backend, keep)
     first = backend or (found.backend if found is not None else DEFAULT_BACKEND)
     shown = _shown(opened, located, loaded, contract, _backends(loaded, first, vs), found)
     if trace is None:
@@ -162,7 +181,7 @@ class Found(NamedTuple):
 
 
 def _violation(
-    trace: Trace, kernel: Kernel, policy: Policy, asked: str, backend: str | None
+    trace: Trace, kernel: Kernel, policy: Policy, asked: str, backend: str | None, keep: Filter
 ) -> tuple[Located, Found]:
     """Price the trace as ``run`` does, and choose among what is broken."""
     from pvreplay.backends.reader import builtin_backends
@@ -174,7 +193,7 @@ def _violation(
 
     bar = progress()
     try:
-        hist = replay(trace, kernel, progress=bar)
+        hist = keep.cut_some(replay(trace, kernel, progress=bar, window_ns=keep.window_ns))
     finally:
         if bar is not None:
             bar.done()
