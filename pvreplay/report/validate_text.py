@@ -55,11 +55,17 @@ def _verdict(page: Page, result: Result) -> None:
         f" ({percent(switches.equal, switches.compared)})",
         (f", {number(switches.different)} differ", "bad") if switches.different else "",
     )
+    if switches.on_default:
+        page.line(
+            f"{number(switches.on_default)} of these agree with a default: the recording does not tell a "
+            "state that would have changed the prediction"
+        )
     total = switches.compared + switches.undecided
     if switches.undecided:
         page.line(
             f"{number(switches.undecided)} undecided ({percent(switches.undecided, total)}): "
-            "the recording does not tell the state they hang on"
+            "the recording does not tell the state they hang on; counted against the model they make it "
+            f"{percent(switches.equal, total)}"
         )
     if switches.outside:
         page.line(f"{number(switches.outside)} before or after the evidence was switched on")

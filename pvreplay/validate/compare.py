@@ -140,6 +140,8 @@ class Comparison:
         else:
             self.switches.equal += 1
             self.switches.compared += 1
+            if any(self._matters(predicted, gap, expected, sized) for gap in gaps):
+                self.switches.on_default += 1
             self._decide(expected, found, undecided=True)
             self._count(path, seen, found)
             if reasons:

@@ -9,7 +9,9 @@ class Switches(msgspec.Struct, kw_only=True):
     """How many switches were judged; *compared* = *equal* + *different*.
 
     *outside* are those before the evidence was switched on, or after it was
-    switched off: nothing is there to compare.
+    switched off: nothing is there to compare.  *on_default* are those of the
+    equal ones whose prediction hangs on a default value that the recording
+    neither confirms nor denies: they cannot speak against the model.
     """
 
     compared: int = 0
@@ -17,6 +19,7 @@ class Switches(msgspec.Struct, kw_only=True):
     different: int = 0
     undecided: int = 0
     outside: int = 0
+    on_default: int = 0
 
 
 class Decision(msgspec.Struct, kw_only=True):
