@@ -57,15 +57,13 @@ def _verdict(page: Page, result: Result) -> None:
     )
     if switches.on_default:
         page.line(
-            f"{number(switches.on_default)} of these agree with a default: the recording does not tell a "
-            "state that would have changed the prediction"
+            f"{number(switches.on_default)} of these rest on a default: the recording leaves a state untold"
         )
     total = switches.compared + switches.undecided
     if switches.undecided:
         page.line(
-            f"{number(switches.undecided)} undecided ({percent(switches.undecided, total)}): "
-            "the recording does not tell the state they hang on; counted against the model they make it "
-            f"{percent(switches.equal, total)}"
+            f"{number(switches.undecided)} undecided ({percent(switches.undecided, total)}): state untold; "
+            f"{percent(switches.equal, total)} agree if these count against it"
         )
     if switches.outside:
         page.line(f"{number(switches.outside)} before or after the evidence was switched on")
