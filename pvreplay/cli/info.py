@@ -93,6 +93,7 @@ def as_dict(summary: Summary) -> dict[str, object]:
             for key, origin in meta.state.items()
         },
         "ops": [unicode_text(op) for op in meta.ops],
+        **({"counts": summary.counts} if summary.counts else {}),
         "doubts": summary.doubts,
         "damage": unicode_text(summary.damage),
     }
@@ -127,8 +128,14 @@ def as_text(summary: Summary) -> list[str]:
         lines += ["", "Events by kind"]
         width = max(len(name) for name in summary.kinds)
         lines += [f"  {name:<{width}}  {count:>15,}" for name, count in summary.kinds.items()]
+    for title, counts in summary.counts.items():
+        lines += ["", title]
+        width = max((len(name) for name in counts), default=0)
+        lines += [f"  {name:<{width}}  {count:>15,}" for name, count in counts.items()]
     lines += ["", "Task state"]
-    if meta.state:
+    if summary.counts:
+        lines.append("  none: no task is in this recording, so it cannot be replayed")
+    elif meta.state:
         for key, origin in meta.state.items():
             lines += _wrapped(f"  {key:<11} {origin.how:<9} ", origin.source or "-")
             if origin.option:

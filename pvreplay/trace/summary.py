@@ -30,6 +30,8 @@ class Summary:
     """Events by name, only those that occur, in the order of their numbers."""
     doubts: dict[str, int] = field(default_factory=dict)
     damage: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What a recording without switches counts: title -> name -> how many."""
 
     @property
     def switches(self) -> int:
@@ -43,11 +45,14 @@ class Summary:
 
 
 def summarise(trace: Trace) -> Summary:
-    """Read *trace* to its end and count.  Raises what reading it raises."""
+    """Read *trace* to its end and count.  Raises what reading it raises.
+
+    A source whose ``chunks`` refuse, because nothing in it can be replayed, has ``survey`` and ``counts``.
+    """
     kinds, cpus = array("Q", bytes(8 * 256)), array("Q", bytes(8 * 65536))
     totals = array("Q", (_NO_TIME, 0, 0, 0))
     summary = Summary(trace.meta)
-    for chunk in trace.chunks():
+    for chunk in getattr(trace, "survey", trace.chunks)():
         scan(chunk.events, kinds, cpus, totals)
         summary.events += len(chunk.events) // 2
         summary.tasks += len(chunk.tasks)
@@ -62,4 +67,5 @@ def summarise(trace: Trace) -> Summary:
     if totals[3]:
         summary.doubts["lost_unknown"] = totals[3]
     summary.damage = trace.damage
+    summary.counts = getattr(trace, "counts", {})
     return summary
