@@ -29,7 +29,7 @@ _EVER = 1 << 64
 
 
 class Filter(NamedTuple):
-    """*cpus* None: all.  *task*: a name, a pid or NAME-PID, None: all.  *window_ns*: (from, until), None: ever.
+    """*cpus*; *task*: a name, a pid or NAME-PID; *window_ns*: (from, until).  None is everything.
 
     A switch belongs to the task switched to, and everything else that costs to
     the task that runs; both to the CPU they happen on.
@@ -59,7 +59,7 @@ class Filter(NamedTuple):
         return kept | {0} if self.task in IDLE_NAMES else kept
 
     def cut(self, hist: Histogram) -> Histogram:
-        """*hist* with the rows that are kept and their switches; events, losses and doubts stay the whole's."""
+        """*hist* with the rows kept and their switches; events, losses and doubts stay the whole's."""
         if self.cpus is None and self.task is None:
             return hist
         tasks = self.tasks(hist.tasks)
