@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -67,3 +68,27 @@ def test_every_folder_of_the_package_is_on_the_map() -> None:
     folders = {path.parent.name for path in (ROOT / "pvreplay").glob("*/__init__.py")}
     missing = [name for name in sorted(folders) if f"{name}/`" not in text]
     assert not missing, f"not on the README's map of the code: {missing}"
+
+
+def test_the_table_of_agreement_is_what_validate_says() -> None:
+    rows = re.findall(
+        r"^\| `(traces/\S+)` \| ([\d.]+), (\w+) \| (\d+) of (\d+) \| (\d+) \| (\d+) \|$",
+        README.read_text(),
+        re.M,
+    )
+    assert len(rows) >= 6
+    for path, kernel, backend, *numbers in rows:
+        done = subprocess.run(
+            [sys.executable, "-m", "pvreplay", "validate", path, "--format", "json"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        result = json.loads(done.stdout)
+        switches = result["switches"]
+        assert (kernel, backend) == (result["kernel"], result["backend"])
+        assert [int(number) for number in numbers] == [
+            switches[key] for key in ("equal", "compared", "undecided", "on_default")
+        ], path
