@@ -23,8 +23,11 @@ _FORMS = {".bin": "bin", ".txt": "text", ".text": "text"}
     help="Form of OUT. Default: by its name, .bin or .txt; text for -.",
 )
 @options.assume_option
+@options.level_option
 @click.option("--lenient", is_flag=True, help="Convert what a damaged trace holds without exit code 3.")
-def command(source: str, target: str, form: str | None, assume: dict[str, str], lenient: bool) -> int:
+def command(
+    source: str, target: str, form: str | None, assume: dict[str, str], level: str | None, lenient: bool
+) -> int:
     """Convert a trace or recording to trace.bin or text.
 
     IN is a trace.bin, its text form, or a recording; - is standard input. OUT is
@@ -51,7 +54,7 @@ def command(source: str, target: str, form: str | None, assume: dict[str, str], 
     from pvreplay.trace.binary_write import write_binary
     from pvreplay.trace.text_write import write_text
 
-    trace = open_trace(source, assume=assume)
+    trace = open_trace(source, assume=assume, level=level)
     if not trace.meta.origin and trace.meta.format not in _OWN:
         trace.meta.origin = f"{trace.meta.format} {os.path.basename(source)}"
     with whole_or_not(target) as out:

@@ -28,12 +28,14 @@ def make_report(
     cpus: frozenset[int] | None = None,
     task: str | None = None,
     window_ns: tuple[int, int] | None = None,
+    level: str | None = None,
 ) -> Report:
     """Replay the trace at *path* (``-`` is stdin) and price it.
 
     *wrap* is handed the opened trace and gives the one to replay.  *inject*
     are events to put before every step of every distinct unit.  *cpus*, *task*
-    and *window_ns* are a :class:`pvreplay.replay.filter.Filter`.
+    and *window_ns* are a :class:`pvreplay.replay.filter.Filter`.  *level* is
+    that of ``open_trace``.
 
     The kernel and the backends (all built-in ones by default) are read first,
     so that a wrong name is told before a long replay.  Raises the errors of
@@ -55,7 +57,7 @@ def make_report(
         if not backend.form and backend.queue.kind != "none" and f"{backend.name}-unbatched" not in asked:
             backends.append(load_backend(f"{spec}-unbatched", kernel))
     contract = get_policy(policy or DEFAULT_POLICY)
-    trace = open_trace(path, assume=assume or {})
+    trace = open_trace(path, assume=assume or {}, level=level)
     if wrap is not None:
         trace = wrap(trace)
     keep = None

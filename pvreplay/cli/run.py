@@ -15,6 +15,7 @@ from pvreplay.cli.main import QuickHelp
 @options.backend_option
 @options.output_options("text", "json", *formats.MODULES)
 @options.filter_options
+@options.level_option
 @options.inject_option
 @click.option("--strict", is_flag=True, help="Let performance findings and windows set exit code 1 too.")
 @click.option(
@@ -36,6 +37,7 @@ def command(
     cpu: frozenset[int] | None,
     task: str | None,
     span: tuple[int, int] | None,
+    level: str | None,
     inject: list[str],
     strict: bool,
     lenient: bool,
@@ -68,6 +70,7 @@ def command(
         policy=policy,
         engine=engine,
         inject=inject,
+        level=level,
         cpus=cpu,
         task=task,
         window_ns=span,

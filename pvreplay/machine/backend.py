@@ -140,7 +140,8 @@ class Disposition:
     """One op token on one backend, ready to step.
 
     *modes* is a mask with bit ``1 << mode`` set where the op is deferred.
-    *per_slot*: entries and calls are per TLS slot that changes.  *crossing*
+    *per_slot*: entries and calls are per TLS slot that changes; *slots* is how
+    many do when the token says so, -1 when the context does.  *crossing*
     and *deferred* are numbers of ROM calls, outside a mode and per mode.
     """
 
@@ -164,6 +165,7 @@ class Disposition:
         "rom_crossing",
         "row",
         "shadow",
+        "slots",
         "token",
         "writes",
     )
@@ -179,6 +181,7 @@ class Disposition:
         self.modes = 0
         self.entries = 1
         self.per_slot = False
+        self.slots = int(token.operand) if token.op.operand == "slots" and token.operand else -1
         self.arg_bytes = 0
         self.call = ""
         self.extend = False

@@ -70,7 +70,7 @@ class Execution:
         if mode and op.modes:
             self.section_ops += repeat
         if op.per_slot:
-            slots = self.context.tls_slots
+            slots = self.context.tls_slots if op.slots < 0 else op.slots
             if not slots:
                 view.how = "skipped"
                 return

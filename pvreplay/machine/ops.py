@@ -30,7 +30,7 @@ class Op(NamedTuple):
     reads: int
     writes: int
     operand: str
-    """What an operand means: "", segment, debugreg, msr, pte, resource, label."""
+    """What an operand means: "", segment, debugreg, msr, pte, slots, resource, label."""
     meaning: str
 
 
@@ -88,9 +88,11 @@ _TABLE: Final = (
     _op("unmap", "", "", "take away a mapping that queued operands may live in", "label"),
     _op("alloc_pte", "", "", "tell the hypervisor of a new page table", "label"),
     _op("release_pte", "", "", "tell the hypervisor that a page is no page table any more", "label"),
+    _op("alloc_pmd", "", "", "the same for a table of a higher level", "label"),
+    _op("release_pmd", "", "", "the same for a table of a higher level", "label"),
     _op("free", "", "", "free or unpin an object", "label"),
     # --- descriptors and segments ---------------------------------------------------------------
-    _op("load_tls", "", "GDT.TLS", "write the three TLS descriptors of the GDT"),
+    _op("load_tls", "", "GDT.TLS", "write the three TLS descriptors of the GDT, N of them new", "slots"),
     _op("write_gdt_entry", "", "GDT", "write a GDT entry outside TLS"),
     _op("write_ldt_entry", "", "LDT", "write an LDT entry"),
     _op("write_idt_entry", "", "IDT", "write an IDT entry"),
@@ -165,8 +167,8 @@ ALIASES: Final[dict[str, tuple[str, str]]] = {
     "spec_ctrl": ("write_msr", "spec_ctrl"),
     "eflags": ("restore_eflags", ""),
     "set_pte_at": ("set_pte", ""),
-    "release_pmd": ("release_pte", ""),
-    "release_pud": ("release_pte", ""),
+    "alloc_pud": ("alloc_pmd", ""),
+    "release_pud": ("release_pmd", ""),
     "unpin": ("free", ""),
     "nmi": ("nmi_enter", ""),
     "fault": ("fault_enter", ""),
@@ -183,7 +185,9 @@ MSRS: Final[dict[str, int]] = {
     "debugctl": res.BITS["DEBUGCTL"],
     "spec_ctrl": res.BITS["SPEC_CTRL"],
     "sysenter_cs": 0,
+    "other": 0,
 }
+TLS_SLOTS: Final = {"0": 0, "1": 1, "2": 2, "3": 3}
 _PTE_READERS: Final = ("read_pte", "touch", "ptep_modify_prot_start")
 _PTE_WRITERS: Final = (
     "set_pte",
@@ -250,6 +254,9 @@ def _parse(text: str) -> Token:
     elif op.operand == "msr":
         bit = _choose(text, operand, MSRS)
         reads, writes = (bit, 0) if name == "read_msr" else (0, bit)
+    elif op.operand == "slots":
+        if operand:
+            _choose(text, operand, TLS_SLOTS)
     elif op.operand == "pte":
         if name in _PTE_READERS:
             reads |= res.pte(operand) if operand else res.ALL_PTES

@@ -138,6 +138,10 @@ def report_of(
     labels[0] = "idle"
     meta = hist.meta
     notes = [f"{kernel.name}: {note}" for note in kernel.uncertain]
+    if meta.level == "op":
+        notes.append(
+            f"The pv ops are recorded, nothing is simulated: of {kernel.name} only its backend rows count."
+        )
     if policy.name != DEFAULT_POLICY:
         notes.append(f"Rules enforce the policy {policy.name}: {policy.title}.")
     return Report(

@@ -46,7 +46,7 @@ class BackendResult(msgspec.Struct, kw_only=True):
     histogram: dict[int, int] = {}
     in_switch: Totals = msgspec.field(default_factory=Totals)
     outside: dict[str, Totals] = {}
-    """nm, leave_mm, lazy_mmu, ... : what was paid outside a switch."""
+    """nm, leave_mm, lazy_mmu, ops: what was paid outside a switch; ops are recorded ones in no section."""
     by_task: dict[int, Totals] = {}
     """task id -> totals; count = switches to it."""
     by_cpu: dict[int, Totals] = {}

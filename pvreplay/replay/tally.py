@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 OUTSIDE_NAMES = {UNIT_NM: "nm", UNIT_LEAVE_MM: "leave_mm"}
+SECTION_OPS = frozenset({"enter_lazy_mmu", "leave_lazy_mmu", "resume", "park", "set_pte"})
 
 
 class _Seen:
@@ -97,7 +98,7 @@ class Tally:
         if outcome.unit_type == UNIT_SWITCH:
             _add_to(self._by_shape, shape_key, totals, 1, count)
         else:
-            name = OUTSIDE_NAMES.get(outcome.unit_type, "lazy_mmu")
+            name = OUTSIDE_NAMES.get(outcome.unit_type) or _outside_name(outcome)
             rest = tuple(total - part for total, part in zip(totals, inside, strict=True))
             _add_to(self._outside, name, rest, 1, count)
         for reason, times in outcome.flushes.items():
@@ -203,6 +204,11 @@ def _totals(values: Sequence[int]) -> Totals:
     return Totals(
         hypercalls=values[0], entries=values[1], traps=values[2], rom_calls=values[3], count=values[4]
     )
+
+
+def _outside_name(outcome: Outcome) -> str:
+    """What a sequence's cost outside its switches is called: a section's, or that of recorded ops."""
+    return "ops" if SECTION_OPS.isdisjoint(outcome.by_op) else "lazy_mmu"
 
 
 def merge_violations(tallies: Sequence[Tally], who: Callable[[int], str]) -> list[Violation]:

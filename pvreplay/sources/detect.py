@@ -22,6 +22,8 @@ from pvreplay.trace.model import Trace
 TEXT_MAGIC: Final = b"# pvreplay trace"
 HEAD_BYTES: Final = 1 << 16
 """Enough of a recording to tell what it is."""
+FUNCTION_TRACER: Final = b"# tracer: function"
+"""Also the beginning of function_graph's first line."""
 PAGE_HEAD_BYTES: Final = 1 << 24
 """An HTML page carries its trace behind its scripts."""
 
@@ -117,20 +119,37 @@ class _Source(Protocol):
     def sniff_directory(self, path: str) -> bool: ...
 
 
-def open_trace(path: str, *, assume: Mapping[str, str] | None = None, format: str | None = None) -> Trace:
+def open_trace(
+    path: str,
+    *,
+    assume: Mapping[str, str] | None = None,
+    format: str | None = None,
+    level: str | None = None,
+) -> Trace:
     """The trace in a file, a directory, or on standard input ("-").
 
     *assume* are values for what a recording does not tell (``assume.py``); *format*, a key of
-    FORMATS, skips looking at the content.  Raises UsageError for a missing file, a directory that
-    holds no recording, a wrong *assume* or *format*; TraceError for content that is not read here.
+    FORMATS, skips looking at the content.  *level* is "switch" or "op": text of the function
+    tracers and of Xen's tracepoints can be read as either (``opstream.py``), and is read as
+    switches when None and there are any.  Raises UsageError for a missing file, a directory that
+    holds no recording, a wrong *assume* or *format*, a *level* the recording does not have;
+    TraceError for content that is not read here.
     """
+    if level == "op":
+        from pvreplay.sources.opstream import with_ops
+
+        return with_ops(path, lambda: _open(path, assume, format, level))
+    return _open(path, assume, format, level)
+
+
+def _open(path: str, assume: Mapping[str, str] | None, format: str | None, level: str | None) -> Trace:
     from pvreplay.sources.assume import check_assume
 
     check_assume(assume or {})
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format {format}: no such format", "Allowed: " + ", ".join(FORMATS) + ".")
     if path == "-":
-        return _open_stream(Stream(_stdin()), path, assume or {}, format)
+        return _open_stream(Stream(_stdin()), path, assume or {}, format, level)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -150,10 +169,12 @@ def open_trace(path: str, *, assume: Mapping[str, str] | None = None, format: st
         if name and format is None:
             raw.close()
             return _module(name, head, path).open(path, assume or {}, path)
-    return _open_stream(stream, path, assume or {}, format)
+    return _open_stream(stream, path, assume or {}, format, level)
 
 
-def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: str | None) -> Trace:
+def _open_stream(
+    stream: Stream, path: str, assume: Mapping[str, str], format: str | None, level: str | None = None
+) -> Trace:
     head = stream.look(16)
     if format is None:
         if not head and stream.damage:
@@ -162,7 +183,7 @@ def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: s
             raise TraceError(f"{path}: empty", "A recording was expected. " + _HINT)
         unpacked = _unpacked(stream, head, path)
         if unpacked is not None:
-            return _open_stream(Stream(unpacked), path, assume, None)
+            return _open_stream(Stream(unpacked), path, assume, None, level)
     if format == "trace.bin" or (format is None and head.startswith(MAGIC)):
         from pvreplay.trace.binary_read import BinaryTrace
 
@@ -176,6 +197,12 @@ def _open_stream(stream: Stream, path: str, assume: Mapping[str, str], format: s
     )
     if name:
         return _module(name, head, path).open(stream, assume, path)
+    if level == "op" or (level is None and FUNCTION_TRACER in stream.look(256)):
+        from pvreplay.sources.opstream import open_ops
+
+        ops = open_ops(stream, path, asked=level == "op")
+        if ops is not None:
+            return ops
     style = {"ftrace": "ftrace", "perf-script": "perf"}.get(format or "") or _text_style(stream, path)
     if style:
         from pvreplay.sources.recover import RecoveredTrace
