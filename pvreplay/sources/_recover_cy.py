@@ -69,6 +69,7 @@ _EXEC = cython.declare(cython.ulonglong, records.EXEC)
 _EVIDENCE = cython.declare(cython.ulonglong, records.MC_BATCH)
 _NO_PREV = cython.declare(cython.ulonglong, records.NO_PREV)
 _DEAD = cython.declare(cython.ulonglong, records.STATE_DEAD)
+_K_ON = cython.declare(cython.ulonglong, Kind.ON << 48)
 _K_SWITCH = cython.declare(cython.ulonglong, Kind.SWITCH << 48)
 _K_FPU = cython.declare(cython.ulonglong, Kind.FPU << 48)
 _K_FLUSH_IPI = cython.declare(cython.ulonglong, Kind.FLUSH_IPI << 48)
@@ -78,6 +79,7 @@ _MIX = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
 _SLOW_NEXT = cython.declare(cython.ulonglong, T_ENDED | T_EXEC_DUE | T_VFORK)
 _SLOW_PREV = cython.declare(cython.ulonglong, T_PENDING | T_VFORK)
 _FPU = cython.declare(cython.ulonglong, T_FPU)
+_ENDED = cython.declare(cython.ulonglong, T_ENDED)
 _NOBODY = cython.declare(cython.ulonglong, NOBODY)
 
 #: Events ``run`` may need room for before it looks again.
@@ -171,7 +173,31 @@ def run(
             w3 = words[at + 3]
             head = tasks[2 * cur]
             if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
-                break
+                # A switch is missing: a task already met runs here.
+                pid = w2 & _MASK32
+                cur = 0
+                if pid != 0:
+                    cur = _find(slots, shift, pid)
+                    if cur == 0:
+                        break
+                head = tasks[2 * cur]
+                if ((head >> 32) & _ENDED) != 0:
+                    break
+                events[k] = words[at]
+                events[k + 1] = _K_ON | where | cur
+                k += 2
+                cpus[c + 1] = 0
+                cpus[c] = cur
+                cpus[c + 3] = 0
+                mm = tasks[2 * cur + 1] & _MASK32
+                if mm != 0:
+                    cpus[c + 2] = mm
+                if ((head >> 32) & _FPU) != 0:
+                    events[k] = words[at]
+                    events[k + 1] = _K_FPU | where
+                    k += 2
+                    fpu_events += 1
+                    cpus[c + 3] = 1
             if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
                 break
             pid = w2 >> 32

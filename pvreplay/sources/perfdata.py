@@ -126,6 +126,11 @@ class PerfData:
         self.word_bits = self._about.word_bits
         self.enabled: frozenset[str] | None = self._about.enabled
 
+    @property
+    def samples(self) -> int:
+        """Samples read so far, of all events."""
+        return self._types[9]
+
     def _open(self, source: str | BinaryIO) -> _Window:
         if isinstance(source, str):
             if os.path.isdir(source):
