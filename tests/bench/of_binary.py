@@ -1,0 +1,147 @@
+"""perf.data and trace.dat: `pvreplay run` beside perf and trace-cmd, whole processes, the same file.
+
+perf.data is recorded here and now (`perf sched record` of `perf bench sched pipe`, as root);
+trace.dat is built from pages of two tasks that take turns with idle.  PVREPLAY_BENCH_EVENTS sets how
+many events there should be (default 5,000,000).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from tests import binary_files as b
+from tests.bench.lines import Line, spread
+
+EVENTS = int(os.environ.get("PVREPLAY_BENCH_EVENTS", "5000000"))
+LOOP_EVENTS = 2
+"""Events of one loop of the pipe benchmark, at least; most machines write three or four."""
+MEMORY_MB = 64
+SLOW_RUNS = 1
+"""A peer that takes many seconds is run once."""
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """(seconds, peak MB) of a process whose output nobody reads."""
+    with open(os.devnull, "wb") as nowhere:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def ours(path: Path) -> list[str]:
+    """Our command."""
+    return [sys.executable, "-m", "pvreplay", "run", str(path), "--format", "json"]
+
+
+def perf_data(directory: Path) -> tuple[Path, int] | None:
+    """(a recording, its events), None when perf cannot record here."""
+    path = directory / "sched.perf.data"
+    loops = EVENTS // LOOP_EVENTS
+    record = ["perf", "sched", "record", "-o", str(path), "--", "perf", "bench", "sched", "pipe", "-l"]
+    if shutil.which("perf") is None or run([*record, "1000"])[0] < 0 or not path.exists():
+        return None
+    per_loop = _perf_events(path) / 1000
+    run([*record, str(min(loops, int(EVENTS / max(per_loop, 1)) + 1))])
+    return path, _perf_events(path)
+
+
+def _perf_events(path: Path) -> int:
+    from pvreplay.sources.perfdata import PerfData
+
+    source = PerfData(str(path))
+    words = memoryview(bytearray(32 * 16384)).cast("Q")
+    while source.fill(words, 0):
+        pass
+    return source.samples
+
+
+def trace_dat(directory: Path) -> tuple[Path, int]:
+    """A version 6 file of two CPUs, full pages of sched_switch."""
+    path = directory / "switch.trace.dat"
+    each = 60
+    pages = EVENTS // each // 2
+    turn = b"".join(
+        b.ring_event(
+            100, b.switch_payload(0, 5 + i % 4 // 2) if i % 2 == 0 else b.switch_payload(5 + i % 4 // 2, 0)
+        )
+        for i in range(each)
+    )
+    head = b.trace_dat6([b"", b""], {"sched": [b.switch_format()]})
+    table = head.index(b"flyrecord\0") + 10
+    start = -(-len(head) // 4096) * 4096
+    size = 4096 * pages
+    head = head[:table] + struct.pack("<4Q", start, size, start + size, size) + head[table + 32 :]
+    with path.open("wb") as file:
+        file.write(head + bytes(start - len(head)))
+        for cpu in range(2):
+            page = bytearray(b.ring_page(0, turn))
+            for number in range(pages):
+                page[:8] = (10**9 + number * 200 * each + cpu * 37).to_bytes(8, "little")
+                file.write(page)
+    return path, 2 * pages * each
+
+
+def beside(
+    what: str, path: Path, events: int, runs: int, peers: list[tuple[str, list[str], float, int]]
+) -> Iterator[Line]:
+    """A line for each peer (name, command, goal, runs at most), and one for our memory."""
+    mine: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name, *_ in peers}
+    peak = 0.0
+    for turn in range(runs):
+        seconds, peak_mb = run(ours(path))
+        mine.append(seconds)
+        peak = max(peak, peak_mb)
+        for name, command, _, most in peers:
+            if turn < most:
+                theirs[name].append(run(command)[0])
+    rate = events / median(mine) / 1e6
+    for name, _, goal, _ in peers:
+        peer = events / median(theirs[name]) / 1e6
+        notes = [f"{events:,} events"]
+        yield Line(f"{what}", "M events/s", rate, peer, name, "higher", goal, spread(mine), notes)
+    yield Line(f"{what}: memory", "MB", peak, MEMORY_MB, "limit", "lower", 1.0, 0.0, ["peak of the process"])
+
+
+def measure(runs: int) -> Iterator[Line]:
+    """Every line of this part."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        recorded = perf_data(directory)
+        if recorded is None:
+            print("of_binary: perf cannot record here (run as root, with perf installed)", file=sys.stderr)
+        else:
+            path, events = recorded
+            script = ["perf", "script", "-i", str(path)]
+            yield from beside(
+                "perf.data", path, events, runs,
+                [
+                    ("perf sched latency", ["perf", "sched", "latency", "-i", str(path)], 8, runs),
+                    ("perf sched timehist -s", ["perf", "sched", "timehist", "-s", "-i", str(path)], 8, runs),
+                    ("perf script", script, 60, SLOW_RUNS),
+                    ("perf script -F", [*script, "-F", "tid,cpu,time,event,trace"], 25, SLOW_RUNS),
+                ],
+            )  # fmt: skip
+        if shutil.which("trace-cmd") is None:
+            print("of_binary: no trace-cmd here", file=sys.stderr)
+            return
+        path, events = trace_dat(directory)
+        report = ["trace-cmd", "report", str(path)]
+        yield from beside(
+            "trace.dat", path, events, runs,
+            [
+                ("trace-cmd report", report, 60, SLOW_RUNS),
+                ("trace-cmd report -F", [*report[:2], "-F", "sched_switch", report[2]], 25, SLOW_RUNS),
+            ],
+        )  # fmt: skip
