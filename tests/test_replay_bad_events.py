@@ -153,7 +153,7 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[mmap.mmap]]:
     """Every array of the loop between two margins; a margin that changed fails the test."""
     made: list[mmap.mmap] = []
 
-    def memory(size_bytes: int) -> memoryview:
+    def memory(size_bytes: int, *, dense: bool = False) -> memoryview:
         whole = mmap.mmap(-1, size_bytes + 2 * MARGIN)
         whole[:MARGIN] = whole[-MARGIN:] = CANARY
         made.append(whole)

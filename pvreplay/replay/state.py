@@ -57,26 +57,30 @@ _SPECIAL_UNITS = {0: UNIT_NM, 1: UNIT_LEAVE_MM}
 class Room(NamedTuple):
     """How large the arrays are at first; they grow by factors.  Small values are for tests."""
 
-    table_bits: int = 10
+    table_bits: int = 12
     items: int = 64
-    arena: int = 4096
-    sequences: int = 255
+    arena: int = 16384
+    sequences: int = 1023
     tasks: int = 1024
 
 
-def _memory(size_bytes: int) -> memoryview:
+def _memory(size_bytes: int, *, dense: bool = False) -> memoryview:
+    """Zeroed bytes that cost nothing until touched; *dense* ones, of which most will be, are there at once."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return memoryview(mmap.mmap(-1, size_bytes))
     # the default is shared memory, which is slower to touch
-    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    if dense and size_bytes < _HUGE:
+        flags |= getattr(mmap, "MAP_POPULATE", 0)
+    memory = mmap.mmap(-1, size_bytes, flags=flags)
     if size_bytes >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)
 
 
-def _words(count: int, form: Literal["I", "Q"]) -> memoryview:
-    return _memory(max(count, 1) * (8 if form == "Q" else 4)).cast(form)
+def _words(count: int, form: Literal["I", "Q"], *, dense: bool = False) -> memoryview:
+    return _memory(max(count, 1) * (8 if form == "Q" else 4), dense=dense).cast(form)
 
 
 class State:
@@ -242,10 +246,10 @@ class State:
 
     def _more_sequences(self, loop: Any) -> None:
         items = self.st[P_ARENA] * 2 + self.st[P_CAP] + 5
-        self.arena = _copied(self.arena, _words(items, "Q"))
+        self.arena = _copied(self.arena, _words(items, "Q", dense=True))
         self.st[P_ARENA] = items
         if self.st[S_SEQUENCES] + 3 > self.st[P_SEQUENCES]:
-            room = min(self.st[P_SEQUENCES] * 2 + 4, MAX_SEQUENCES)
+            room = min(self.st[P_SEQUENCES] * 4 + 3, MAX_SEQUENCES)
             if room == self.st[P_SEQUENCES]:
                 raise TraceError(f"more than {room - 3} different sequences of operations")
             self.st[P_SEQUENCES] = room
@@ -262,13 +266,13 @@ class State:
     def _table(self, bits: int) -> None:
         """A hash table of 2**bits slots, a quarter full at most; three where memory counts."""
         limit = (1 << bits) // 4 * (1 if bits < _LARGE_BITS else 3)
-        self.table = _words((2 << bits) + 3 * limit, "Q")
+        self.table = _words((2 << bits) + 3 * limit, "Q", dense=True)
         self.st[P_BITS], self.st[P_LIMIT] = bits, limit
 
     def _seqtab(self) -> None:
         """An empty table that the sequences there is room for fill half at most."""
         bits = (2 * self.st[P_SEQUENCES]).bit_length()
-        self.seqtab = _words(1 << bits, "Q")
+        self.seqtab = _words(1 << bits, "Q", dense=True)
         self.st[P_SEQBITS] = bits
 
     # --- reading out -----------------------------------------------------------

@@ -566,8 +566,8 @@ static void set_up(const u32 *s)
 	cpus = zeroed(nr_cpus, sizeof(*cpus));
 	tasks = zeroed(nr_tasks, sizeof(*tasks));
 	ldt = calloc(MM_MAX, sizeof(*ldt));
-	size_table(10);
-	rows = 0, seq_bits = 10;
+	size_table(12);
+	rows = 0, seq_bits = 12;
 	seq_table = zeroed(1ull << seq_bits, 8);
 	arena = NULL;
 	arena_used = arena_room = nr_seqs = 0;
