@@ -21,8 +21,9 @@ UNIT_SEQ: Final = 3
 
 A lazy MMU section, an op-level window, or anything else that is stepped op by op.  A sequence is a
 tuple of 64-bit items ``Kind << 56 | payload``: equal neighbours of SET_PTE are summed (payload = how
-many), a SWITCH inside the section (a kernel that does not park) has its shape as payload, an OP its op
-index.  PARK and RESUME are what arch_start/end_context_switch do to a lazy MMU section from 2.6.31.
+many), a SWITCH inside the section (a kernel that does not park) has its shape as payload, an OP its
+argument (op index, operand << 16), everything else 0.  PARK and RESUME are what
+arch_start/end_context_switch do to a lazy MMU section from 2.6.31.
 """
 ITEM_SHIFT: Final = 56
 ITEM_PARK: Final = 0x80

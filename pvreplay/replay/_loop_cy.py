@@ -43,7 +43,8 @@ A key is payload | CPU << 27 | task << 40; payload is the shape, or bit 26 and
 :func:`_run` itself does what nearly all events need: a switch whose unit is in
 the table already, an FPU instruction.  Everything else goes to
 :func:`_odd_switch`, :func:`_section` and :func:`_state`, which stay out of line
-because each is called from two places.
+because each is called from two places.  All of it is one file because the C
+compiler has to see both sides of a call to pass pointers instead of memoryviews.
 
 C integers wrap and Python's do not: whatever may exceed its width is masked.
 """

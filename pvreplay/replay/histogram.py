@@ -54,7 +54,12 @@ class Histogram(msgspec.Struct):
     first_time_ns: int = 0
     last_time_ns: int = 0
     doubts: dict[str, int] = {}
-    """lost_unknown, unmatched, out_of_order, undecided and the source's own."""
+    """lost_unknown, unmatched, out_of_order, self_switch, unfinished, undecided and the source's own.
+
+    *unmatched*: an event that another should have come before (the end of an
+    interrupt or window, a second "on", a "for" that nothing follows, an LDT
+    without an mm).  *unfinished*: sequences still open at the end of the trace.
+    """
     damage: str = ""
     engine: str = "shape"
     """shape, or step (every switch through the machine)."""

@@ -65,7 +65,7 @@ class Room(NamedTuple):
 
 
 def _memory(size_bytes: int, *, dense: bool = False) -> memoryview:
-    """Zeroed bytes that cost nothing until touched; *dense* ones, of which most will be, are there at once."""
+    """Zeroed bytes that cost nothing until touched; *dense* ones, mostly used, are there at once."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return memoryview(mmap.mmap(-1, size_bytes))
     # the default is shared memory, which is slower to touch
