@@ -43,10 +43,10 @@ def shown(line: Line) -> str:
 
 def check(lines: list[Line], path: Path) -> int:
     """Print what has become worse than *path* says; how many."""
-    kept = json.loads(path.read_text())["lines"]
+    kept = {(one["what"], one["peer_name"]): one["ratio"] for one in json.loads(path.read_text())["lines"]}
     worse = 0
     for line in lines:
-        before = kept.get(line.what, {}).get("ratio")
+        before = kept.get((line.what, line.peer_name))
         if before is None:
             continue
         bad = (
@@ -56,7 +56,10 @@ def check(lines: list[Line], path: Path) -> int:
         )
         if bad:
             worse += 1
-            print(f"bench-check: {line.what}: ratio {line.ratio:.2f}, was {before:.2f}", file=sys.stderr)
+            print(
+                f"bench-check: {line.what} against {line.peer_name}: ratio {line.ratio:.2f}, was {before:.2f}",
+                file=sys.stderr,
+            )
     return worse
 
 
@@ -75,8 +78,9 @@ def main() -> int:
             lines.append(line)
             print(shown(line), flush=True)
     if chosen.write:
-        kept = {
-            line.what: {
+        kept = [
+            {
+                "what": line.what,
                 "ours": round(line.ours, 4),
                 "peer": round(line.peer, 4),
                 "ratio": round(line.ratio, 4),
@@ -86,7 +90,7 @@ def main() -> int:
                 "notes": line.notes,
             }
             for line in lines
-        }
+        ]
         machine = f"{platform.machine()}, Python {platform.python_version()}"
         chosen.write.write_text(json.dumps({"machine": machine, "lines": kept}, indent=1) + "\n")
     return 1 if chosen.check and check(lines, chosen.check) else 0
