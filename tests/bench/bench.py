@@ -57,7 +57,7 @@ def check(lines: list[Line], path: Path) -> int:
         if bad:
             worse += 1
             print(
-                f"bench-check: {line.what} against {line.peer_name}: ratio {line.ratio:.2f}, was {before:.2f}",
+                f"bench-check: {line.what} against {line.peer_name}: {line.ratio:.2f}, was {before:.2f}",
                 file=sys.stderr,
             )
     return worse
