@@ -52,7 +52,7 @@ def command(
 
     \b
     Examples
-      pvreplay validate traces/guest-xen-switches.function.txt
+      pvreplay validate traces/guest-xen-tls.function.txt
       pvreplay validate recording.txt --format json
       pvreplay validate recording.txt --kernel my.toml --backend xen -v
     """
