@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,13 @@ EVENTS = {
     "leave_mmu": "leave lazy MMU",
     "flush": "explicit flush",
 }
+
+
+def _file(backend: Backend) -> str:
+    """Where the table is: a user's file as given, ours by its place in the package, wherever that is."""
+    folder, name = os.path.split(backend.path)
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return f"pvreplay/backends/{name}" if folder == os.path.join(package, "backends") else backend.path
 
 
 def list_text(backends: Sequence[tuple[Backend, str]], *, color: bool = False, ascii: bool = False) -> str:
@@ -65,7 +73,7 @@ def as_data(backend: Backend) -> dict[str, Any]:
         "ops": [backend.rows[name] for name in sorted(backend.rows)],
         "notes": [*backend.notes, *backend.file_notes],
         "sources": list(backend.sources),
-        "path": backend.path,
+        "path": _file(backend),
     }
 
 
@@ -73,7 +81,7 @@ def show_text(backend: Backend, kernel: str, *, color: bool = False, ascii: bool
     """*backend* as it is priced for *kernel*: queue, lazy modes, ops, notes, sources."""
     page = Page(ascii=ascii)
     page.flow((f"{backend.name}:", "title"), backend.title, indent=2, first=0)
-    page.flow(f"for kernel {kernel}, rows of {backend.rows_version}; {backend.path}", indent=2)
+    page.flow(f"for kernel {kernel}, rows of {backend.rows_version}; {_file(backend)}", indent=2)
     if backend.profile is not None:
         assumed = " ".join(backend.profile.assumption.split())
         page.flow(f"ROM profile {backend.profile.name}, an assumption: {assumed}", indent=2)
