@@ -121,3 +121,8 @@ def test_millions_of_writes_are_stepped_by_period() -> None:
     machine = stepped("enter_lazy_mmu set_pte*4000000000 leave_lazy_mmu", "xen", "2.6.24")
     assert machine.hypercalls == 4_000_000_000 // 32
     assert machine.by_op["set_pte"] == [4_000_000_000 // 32 - 1, 4_000_000_000, 0, 0, 4_000_000_000]
+
+
+def test_a_queue_without_a_limit_takes_millions_of_writes_at_once() -> None:
+    machine = stepped("enter_lazy_mmu set_pte*4000000000 leave_lazy_mmu", "vmi", "2.6.24")
+    assert (machine.hypercalls, machine.entries) == (1, 4_000_000_000)

@@ -7,7 +7,7 @@ from pvreplay.machine import resources as res
 from pvreplay.machine import view as vw
 from pvreplay.machine.backend import MODE_CPU, MODE_NONE, Backend, Disposition
 from pvreplay.machine.context import Context
-from pvreplay.machine.queue import Flush, make_queue
+from pvreplay.machine.queue import Flush, Rom, make_queue
 from pvreplay.machine.view import View
 
 
@@ -170,6 +170,10 @@ class Execution:
         Right after a flush of its own the queue holds that one op and nothing
         else, so from the second flush on every period is like the one before.
         """
+        if isinstance(self.queue, Rom):  # without a limit, it would be stepped to the end
+            self.queue.put_many(entries * repeat)
+            view.entries += entries * repeat
+            return
         put = self.queue.put
         size, call, extend, callbacks = op.arg_bytes, op.call, op.extend, op.callbacks
         done = 0

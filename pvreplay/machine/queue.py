@@ -188,6 +188,10 @@ class Rom:
         self.length += 1
         return 1, None
 
+    def put_many(self, entries: int) -> None:
+        """Add *entries* entries: it never flushes by itself."""
+        self.length += entries
+
     def take(self) -> tuple[int, int]:
         length = self.length
         self.length = 0
