@@ -12,21 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.console import examples, matches
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-ELISION = "..."
-
-
-def examples() -> list[tuple[str, list[str]]]:
-    """(command, lines shown) of every ``$`` line in the README's console blocks."""
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", README.read_text(), re.M | re.S):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            else:
-                found[-1][1].append(line)
-    return found
 
 
 def run(command: str) -> list[str]:
@@ -44,23 +33,14 @@ def run(command: str) -> list[str]:
     return [line.rstrip() for line in done.stdout.splitlines()]
 
 
-def matches(shown: list[str], printed: list[str]) -> bool:
-    """Whether *printed* is what is *shown*; a line ``...`` stands for any lines."""
-    if not shown:
-        return not printed
-    if shown[0].strip() == ELISION:
-        return any(matches(shown[1:], printed[at:]) for at in range(len(printed) + 1))
-    return bool(printed) and shown[0].rstrip() == printed[0] and matches(shown[1:], printed[1:])
-
-
-@pytest.mark.parametrize("command, shown", examples(), ids=[command for command, _ in examples()])
+@pytest.mark.parametrize("command, shown", examples(README), ids=[command for command, _ in examples(README)])
 def test_the_readme_shows_what_is_printed(command: str, shown: list[str]) -> None:
     printed = run(command)
     assert matches(shown, printed), "\n".join(printed)
 
 
 def test_the_readme_has_examples() -> None:
-    assert len(examples()) >= 4
+    assert len(examples(README)) >= 4
 
 
 def test_every_folder_of_the_package_is_on_the_map() -> None:
