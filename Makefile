@@ -7,11 +7,11 @@ STAMP  := $(VENV)/.installed
 # A rebuild happens when, and only when, a compiled module or the build itself changed.
 BUILD_INPUTS := pyproject.toml setup.py $(shell find pvreplay -name '*_cy.py' -o -name '*_cy.pxd')
 
-.PHONY: help build run test lint check goldens man bench clean
+.PHONY: help build run test lint check goldens man bench bench-check clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): $(BUILD_INPUTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,8 +44,11 @@ man: $(STAMP) ## write the manual page, build/pvreplay.1
 	@mkdir -p build
 	$(BIN)/pvreplay man > build/pvreplay.1
 
-bench: $(STAMP) ## the speed table, as ratios side by side
+bench: $(STAMP) ## the speed table, as ratios side by side (a few minutes)
 	$(BIN)/python tests/bench/bench.py
+
+bench-check: $(STAMP) ## fail when a ratio dropped by more than a fifth
+	$(BIN)/python tests/bench/bench.py --check tests/bench/ratios.json
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info
