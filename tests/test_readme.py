@@ -72,3 +72,10 @@ def test_the_table_of_agreement_is_what_validate_says() -> None:
         assert [int(number) for number in numbers] == [
             switches[key] for key in ("equal", "compared", "undecided", "on_default")
         ], path
+
+
+def test_the_table_of_claims_is_that_of_their_page() -> None:
+    page = (ROOT / "docs" / "claims.md").read_text().replace("](#", "](docs/claims.md#")
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    assert "\n".join(table[:11]) in README.read_text()
+    assert len(table) >= 11
