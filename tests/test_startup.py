@@ -103,10 +103,15 @@ sys.exit(code)
 
 
 def imported(*args: str) -> set[str]:
-    """The modules in memory after the command *args*, in a fresh process."""
+    """The modules in memory after the command *args*, in a fresh process.
+
+    Not those that this interpreter starts with: an editable install may bring an import hook of its own.
+    """
+    bare = [sys.executable, "-c", "import sys; print(*sys.modules, sep='\\n')"]
+    before = subprocess.run(bare, capture_output=True, text=True, timeout=60, check=True)
     done = subprocess.run([sys.executable, "-c", SPY, *args], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return set(done.stderr.split("\n"))
+    return set(done.stderr.split("\n")) - set(before.stdout.split("\n"))
 
 
 def ours(modules: set[str]) -> set[str]:
