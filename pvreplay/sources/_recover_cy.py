@@ -93,6 +93,7 @@ def find(slots: cython.ulonglong[::1], shift: cython.int, pid: cython.ulonglong)
 
 @cython.cfunc
 @cython.inline
+@cython.nogil
 @cython.exceptval(check=False)
 def _find(slots: cython.ulonglong[::1], shift: cython.int, pid: cython.ulonglong) -> cython.ulonglong:
     mask: cython.ulonglong = len(slots) - 1
@@ -156,122 +157,123 @@ def run(
     fpu_events: cython.ulonglong = 0
     shift: cython.int = ctl[3]
 
-    while i < limit and k <= room:
-        at = 4 * i
-        w1 = words[at + 1]
-        type = (w1 >> 16) & 0xFF
-        c = w1 & 0xFFFF
-        if c >= nr_cpus:
-            break
-        where = (w1 & 0xFFFF) << 32
-        c = 4 * c
-        if type == _SWITCH:
-            cur = cpus[c]
-            if cur == _NOBODY:
+    with cython.nogil:
+        while i < limit and k <= room:
+            at = 4 * i
+            w1 = words[at + 1]
+            type = (w1 >> 16) & 0xFF
+            c = w1 & 0xFFFF
+            if c >= nr_cpus:
                 break
-            w2 = words[at + 2]
-            w3 = words[at + 3]
-            head = tasks[2 * cur]
-            if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
-                # A switch is missing: a task already met runs here.
-                pid = w2 & _MASK32
-                cur = 0
-                if pid != 0:
-                    cur = _find(slots, shift, pid)
-                    if cur == 0:
-                        break
+            where = (w1 & 0xFFFF) << 32
+            c = 4 * c
+            if type == _SWITCH:
+                cur = cpus[c]
+                if cur == _NOBODY:
+                    break
+                w2 = words[at + 2]
+                w3 = words[at + 3]
                 head = tasks[2 * cur]
-                if ((head >> 32) & _ENDED) != 0:
+                if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
+                    # A switch is missing: a task already met runs here.
+                    pid = w2 & _MASK32
+                    cur = 0
+                    if pid != 0:
+                        cur = _find(slots, shift, pid)
+                        if cur == 0:
+                            break
+                    head = tasks[2 * cur]
+                    if ((head >> 32) & _ENDED) != 0:
+                        break
+                    events[k] = words[at]
+                    events[k + 1] = _K_ON | where | cur
+                    k += 2
+                    cpus[c + 1] = 0
+                    cpus[c] = cur
+                    cpus[c + 3] = 0
+                    mm = tasks[2 * cur + 1] & _MASK32
+                    if mm != 0:
+                        cpus[c + 2] = mm
+                    if ((head >> 32) & _FPU) != 0:
+                        events[k] = words[at]
+                        events[k + 1] = _K_FPU | where
+                        k += 2
+                        fpu_events += 1
+                        cpus[c + 3] = 1
+                if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
+                    break
+                pid = w2 >> 32
+                nxt = 0
+                if pid != 0:
+                    nxt = _find(slots, shift, pid)
+                    if nxt == 0:
+                        break
+                head = tasks[2 * nxt] >> 32
+                if (head & _SLOW_NEXT) != 0:
                     break
                 events[k] = words[at]
-                events[k + 1] = _K_ON | where | cur
+                events[k + 1] = _K_SWITCH | where | nxt
                 k += 2
-                cpus[c + 1] = 0
-                cpus[c] = cur
-                cpus[c + 3] = 0
-                mm = tasks[2 * cur + 1] & _MASK32
+                cpus[c + 1] = cur
+                cpus[c] = nxt
+                comm = w3 & 0xFFFFFF
+                if comm != 0 and cur != 0:
+                    tasks[2 * cur + 1] = (tasks[2 * cur + 1] & _MASK32) | comm << 32
+                mm = tasks[2 * nxt + 1]
+                comm = (w3 >> 24) & 0xFFFFFF
+                if comm != 0 and nxt != 0:
+                    mm = (mm & _MASK32) | comm << 32
+                    tasks[2 * nxt + 1] = mm
+                mm = mm & _MASK32
                 if mm != 0:
                     cpus[c + 2] = mm
-                if ((head >> 32) & _FPU) != 0:
+                if (head & _FPU) != 0:
                     events[k] = words[at]
                     events[k + 1] = _K_FPU | where
                     k += 2
                     fpu_events += 1
                     cpus[c + 3] = 1
-            if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
-                break
-            pid = w2 >> 32
-            nxt = 0
-            if pid != 0:
-                nxt = _find(slots, shift, pid)
-                if nxt == 0:
-                    break
-            head = tasks[2 * nxt] >> 32
-            if (head & _SLOW_NEXT) != 0:
-                break
-            events[k] = words[at]
-            events[k + 1] = _K_SWITCH | where | nxt
-            k += 2
-            cpus[c + 1] = cur
-            cpus[c] = nxt
-            comm = w3 & 0xFFFFFF
-            if comm != 0 and cur != 0:
-                tasks[2 * cur + 1] = (tasks[2 * cur + 1] & _MASK32) | comm << 32
-            mm = tasks[2 * nxt + 1]
-            comm = (w3 >> 24) & 0xFFFFFF
-            if comm != 0 and nxt != 0:
-                mm = (mm & _MASK32) | comm << 32
-                tasks[2 * nxt + 1] = mm
-            mm = mm & _MASK32
-            if mm != 0:
-                cpus[c + 2] = mm
-            if (head & _FPU) != 0:
-                events[k] = words[at]
-                events[k + 1] = _K_FPU | where
-                k += 2
-                fpu_events += 1
-                cpus[c + 3] = 1
-            else:
-                cpus[c + 3] = 0
-        elif type == _FPU_DEACTIVATED:
-            cur = cpus[c + 1]
-            if follow_fpu and cur != 0 and (tasks[2 * cur] & _MASK32) == w1 >> 32:
-                if (words[at + 2] & 7) != 0:
-                    tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
                 else:
-                    tasks[2 * cur] = tasks[2 * cur] & (_M64 ^ (_FPU << 32))
-        elif type == _FPU_ACTIVATED:
-            cur = cpus[c]
-            if (
-                follow_fpu
-                and cur != 0
-                and cur != _NOBODY
-                and (words[at + 2] & 7) != 0
-                and (tasks[2 * cur] & _MASK32) == w1 >> 32
-            ):
-                tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
-                if cpus[c + 3] == 0:
-                    cpus[c + 3] = 1
+                    cpus[c + 3] = 0
+            elif type == _FPU_DEACTIVATED:
+                cur = cpus[c + 1]
+                if follow_fpu and cur != 0 and (tasks[2 * cur] & _MASK32) == w1 >> 32:
+                    if (words[at + 2] & 7) != 0:
+                        tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
+                    else:
+                        tasks[2 * cur] = tasks[2 * cur] & (_M64 ^ (_FPU << 32))
+            elif type == _FPU_ACTIVATED:
+                cur = cpus[c]
+                if (
+                    follow_fpu
+                    and cur != 0
+                    and cur != _NOBODY
+                    and (words[at + 2] & 7) != 0
+                    and (tasks[2 * cur] & _MASK32) == w1 >> 32
+                ):
+                    tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
+                    if cpus[c + 3] == 0:
+                        cpus[c + 3] = 1
+                        events[k] = words[at]
+                        events[k + 1] = _K_FPU | where
+                        k += 2
+                        fpu_events += 1
+            elif type == _TLB_FLUSH:
+                if (words[at + 2] & _MASK32) == 1:
                     events[k] = words[at]
-                    events[k + 1] = _K_FPU | where
+                    events[k + 1] = _K_FLUSH_IPI | where
                     k += 2
-                    fpu_events += 1
-        elif type == _TLB_FLUSH:
-            if (words[at + 2] & _MASK32) == 1:
-                events[k] = words[at]
-                events[k + 1] = _K_FLUSH_IPI | where
-                k += 2
-        elif type == _XEN_CR3:
-            # written in the switch, before "current" changes: it belongs to the task switched to
-            cur = cpus[c]
-            if (words[at + 2] & _MASK32) == 0 and cur != _NOBODY:
-                mm = tasks[2 * cur + 1] & _MASK32
-                if mm != 0 and mm < nr_mms and (tasks[2 * cpus[c + 1]] & _MASK32) == w1 >> 32:
-                    cr3s[mm] = words[at + 3]
-        elif type < _EVIDENCE and type != 0:
-            break
-        ctl[8 + type] += 1
-        i += 1
+            elif type == _XEN_CR3:
+                # written in the switch, before "current" changes: it belongs to the task switched to
+                cur = cpus[c]
+                if (words[at + 2] & _MASK32) == 0 and cur != _NOBODY:
+                    mm = tasks[2 * cur + 1] & _MASK32
+                    if mm != 0 and mm < nr_mms and (tasks[2 * cpus[c + 1]] & _MASK32) == w1 >> 32:
+                        cr3s[mm] = words[at + 3]
+            elif type < _EVIDENCE and type != 0:
+                break
+            ctl[8 + type] += 1
+            i += 1
 
     ctl[0] = k >> 1
     ctl[2] += fpu_events

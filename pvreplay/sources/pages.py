@@ -20,7 +20,7 @@ from pvreplay.sources import tracepoints as tp
 from pvreplay.sources.formats import PageHeader
 from pvreplay.trace.events import CPU_MAX
 
-REGION: Final = 4096
+REGION: Final = 8192
 """Records decoded for a CPU at a time."""
 REGION_LEAST: Final = 64
 ALL_REGIONS: Final = 1 << 18

@@ -66,9 +66,11 @@ def sniff(head: bytes) -> bool:
 
 def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: str = "-") -> Trace:
     """The trace in a perf.data: a path, or a stream (a pipe's, or a whole file's)."""
+    from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
-    return RecoveredTrace(PerfData(source, path), assume)
+    recording = PerfData(source, path)
+    return RecoveredTrace(read_ahead(recording, recording.size_bytes), assume)
 
 
 class _Window:
@@ -125,6 +127,11 @@ class PerfData:
         self.clock = self._about.clock
         self.word_bits = self._about.word_bits
         self.enabled: frozenset[str] | None = self._about.enabled
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file; as large as can be for a pipe."""
+        return len(self._mapped.data) if self._mapped is not None else NO_LIMIT
 
     @property
     def samples(self) -> int:

@@ -41,9 +41,11 @@ def sniff(head: bytes) -> bool:
 
 def open(source: str, assume: Mapping[str, str] | None = None, path: str = "") -> Trace:
     """The trace in a directory of raw pages."""
+    from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
-    return RecoveredTrace(open_raw(source), assume)
+    size = sum(os.path.getsize(file) for _, file in _cpu_files(source))
+    return RecoveredTrace(read_ahead(open_raw(source), size), assume)
 
 
 def _files(path: str) -> Iterator[str]:

@@ -32,9 +32,11 @@ def sniff(head: bytes) -> bool:
 
 def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: str = "-") -> Trace:
     """The trace in a trace.dat: a path, or a stream (copied, since it is read at many places)."""
+    from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
-    return RecoveredTrace(open_raw(source, path), assume)
+    recording = open_raw(source, path)
+    return RecoveredTrace(read_ahead(recording, recording.size_bytes), assume)
 
 
 class TraceDatSource(PageSource):
@@ -67,6 +69,7 @@ class TraceDatSource(PageSource):
             for cpu in buffer.cpus
             if cpu.size
         ]
+        self.size_bytes = sum(cpu.size for buffer in chosen for cpu in buffer.cpus)
         cycles = dat.cycles if clock in ("x86-tsc", "tsc2nsec") else None
         super().__init__(path, streams, layout, programs, cycles)
         self.format = NAME
