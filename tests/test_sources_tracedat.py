@@ -12,7 +12,9 @@ import pytest
 
 from pvreplay.errors import PvreplayError, TraceError
 from pvreplay.sources import records as r
+from pvreplay.sources import tracedat
 from pvreplay.sources.tracedat import TraceDatSource, open_raw
+from pvreplay.trace.events import Kind
 from tests import binary_files as b
 from tests.binary_tools import DAT32, DAT64, listed, run_interpreted, switches
 from tests.source_tools import Found, drain
@@ -229,11 +231,42 @@ def test_what_is_not_read_is_refused_with_a_reason(data: bytes, message: str) ->
         source(data)
 
 
-def test_the_text_of_a_latency_tracer_is_named() -> None:
-    whole = b.trace_dat6([], SCHED)
-    at = whole.index(b"flyrecord\0")
+LATENCY = b"""# tracer: wakeup
+#
+  <idle>-0       0d..2. 19949us : sched_switch: prev_comm=idle prev_pid=0 prev_prio=120 prev_state=R ==> \
+next_comm=make next_pid=9 next_prio=120
+    make-9       0d..2. 19951us : sched_switch: prev_comm=make prev_pid=9 prev_prio=120 prev_state=S ==> \
+next_comm=idle next_pid=0 next_prio=120
+""".replace(b"\\\n", b"")
+
+
+@pytest.mark.parametrize("packed", [None, False, True])
+def test_the_text_of_a_latency_tracer_is_read_as_text(packed: bool | None) -> None:
+    if packed is None:
+        whole = b.trace_dat6([], SCHED)
+        data = whole[: whole.index(b"flyrecord\0")] + b"latency  \0" + LATENCY
+    else:
+        whole = b.trace_dat7({"": []}, SCHED, packed=packed)
+        body = b.packed_pages(LATENCY) if packed else LATENCY
+        at = len(whole)
+        start = whole.rindex(struct.pack("<HI", 3, 8 + 1 + 6 + 8))
+        entry = b.option(22, struct.pack("<Q", at) + b"\0local\0" + bytes(8))
+        assert len(entry) == len(b.option(3, bytes(23)))
+        section = struct.pack("<HHIQ", 22, int(packed), 0, len(body)) + body
+        data = whole[:start] + entry + whole[start + len(entry) :] + section
+    trace = tracedat.open(io.BytesIO(data), {}, "a.dat")
+    events = [event for chunk in trace.chunks() for event in chunk.events[1::2]]
+    assert [event >> 48 & 0xFF for event in events] == [Kind.ON, Kind.SWITCH, Kind.SWITCH]
+    assert trace.meta.origin == "trace-cmd"
     with pytest.raises(TraceError, match="text of a latency tracer"):
-        source(whole[:at] + b"latency  \0# tracer: wakeup\n")
+        source(data)
+
+
+def test_a_latency_tracer_without_events_is_named() -> None:
+    whole = b.trace_dat6([], SCHED)
+    data = whole[: whole.index(b"flyrecord\0")] + b"latency  \0nothing of the kind\n"
+    with pytest.raises(TraceError, match="latency tracer without events"):
+        tracedat.open(io.BytesIO(data), {}, "a.dat")
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -9,6 +9,7 @@ from pvreplay.errors import TraceError
 from pvreplay.sources import tracepoints as tp
 from pvreplay.sources.pages import MAX_INSTANCES, PageSource, PageStream, page_layout
 from pvreplay.sources.rawpages import selected_clock
+from pvreplay.sources.records import RawSource
 from pvreplay.sources.streams import Mapped, map_file, map_stream
 from pvreplay.sources.tracedat_head import BufferData, TraceDat
 from pvreplay.sources.tracinghead import MAGIC
@@ -35,20 +36,49 @@ def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: 
     from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
-    recording = open_raw(source, path)
+    if isinstance(source, str):
+        mapped, path = map_file(source), source
+    else:
+        mapped = map_stream(source, b"", path)
+    dat = TraceDat(mapped, path, tp.WANTED)
+    if _is_text(dat):
+        return RecoveredTrace(_text_source(dat, mapped), assume)
+    recording = TraceDatSource(mapped, dat)
     return RecoveredTrace(read_ahead(recording, recording.size_bytes), assume)
+
+
+def _is_text(dat: TraceDat) -> bool:
+    """A latency tracer leaves text instead of pages."""
+    return dat.text_at >= 0 and not any(cpu.size for buffer in dat.buffers for cpu in buffer.cpus)
+
+
+def _text_source(dat: TraceDat, mapped: Mapped) -> RawSource:
+    from io import BytesIO
+
+    from pvreplay.sources.textsniff import sniff_text
+    from pvreplay.sources.textsource import TextSource
+
+    text = b"".join(dat.text(mapped))
+    style = sniff_text(text[:65536])
+    if not style:
+        raise TraceError(
+            f"{dat.path}: the text of a latency tracer without events",
+            "Record with trace-cmd record -e sched.",
+        )
+    source = TextSource(BytesIO(text), style, dat.path)
+    source.origin = dat.recorded_by()
+    source.clock = selected_clock(dat.clock)
+    return source
 
 
 class TraceDatSource(PageSource):
     """The records of a trace.dat (see ``records.RawSource``)."""
 
-    def __init__(self, mapped: Mapped, path: str) -> None:
-        self._dat = dat = TraceDat(mapped, path, tp.WANTED)
-        if dat.text_at >= 0 and not any(cpu.size for buffer in dat.buffers for cpu in buffer.cpus):
-            raise TraceError(
-                f"{path}: the text of a latency tracer, not events",
-                "Extract it: trace-cmd report FILE > trace.txt, and read that.",
-            )
+    def __init__(self, mapped: Mapped, dat: TraceDat) -> None:
+        self._dat = dat
+        path = dat.path
+        if _is_text(dat):
+            raise TraceError(f"{path}: the text of a latency tracer, not events")
         header = dat.head.page
         if header is None:
             raise TraceError(f"{path}: no header_page", "The head is damaged: the pages cannot be read.")
@@ -75,8 +105,7 @@ class TraceDatSource(PageSource):
         self.format = NAME
         unit = OTHER_UNITS.get(clock)
         self.clock = f"{clock} ({unit})" if unit and cycles is None else clock
-        recorder = f"trace-cmd {dat.recorder}" if dat.recorder else "trace-cmd"
-        self.origin = f"{recorder} on {dat.uname}" if dat.uname else recorder
+        self.origin = dat.recorded_by()
         names = [buffer.name for buffer in chosen if buffer.name]
         if names:
             self.origin += f"; instances {', '.join(names)}"
@@ -110,6 +139,5 @@ def open_raw(source: str | BinaryIO, path: str = "-") -> TraceDatSource:
 
     Raises TraceError for a file that is none, is big-endian, or whose formats are missing.
     """
-    if isinstance(source, str):
-        return TraceDatSource(map_file(source), source)
-    return TraceDatSource(map_stream(source, b"", path), path)
+    mapped = map_file(source) if isinstance(source, str) else map_stream(source, b"", path)
+    return TraceDatSource(mapped, TraceDat(mapped, source if isinstance(source, str) else path, tp.WANTED))

@@ -93,6 +93,7 @@ class TraceDat:
         self.cycles: tuple[int, int, int] | None = None
         self.text_at = -1
         self.compression = "none"
+        self._text_packed = False
         self._wanted = wanted
         self._zstd: zstd.Blocks | None = None
         self._options_seen = 0
@@ -239,9 +240,8 @@ class TraceDat:
             if number == BUFFER:
                 self._buffer_v7(body)
             elif number == BUFFER_TEXT:
-                at = body.u64()
-                inner = Cursor(self.data, at)
-                self._section_header(inner)
+                inner = Cursor(self.data, body.u64())
+                self._text_packed = bool(self._section_header(inner)[1] & FLAG_COMPRESSED)
                 self.text_at = inner.pos
             elif number in (HEADER_INFO, EVENT_FORMATS):
                 sections[number] = body.u64()
@@ -345,6 +345,11 @@ class TraceDat:
         if known and cpu >= 0:
             self.lost[cpu] = self.lost.get(cpu, 0) + lost
 
+    def recorded_by(self) -> str:
+        """Which trace-cmd, on which machine."""
+        recorder = f"trace-cmd {self.recorder}" if self.recorder else "trace-cmd"
+        return f"{recorder} on {self.uname}" if self.uname else recorder
+
     # --- the CPUs' data ------------------------------------------------------------------------------
     def blocks(self, cpu: CpuData, mapped: Mapped, page_size: int) -> Iterator[memoryview | bytes]:
         """The pages of one CPU, block by block; what a cut has taken is noted in *damage*."""
@@ -366,6 +371,11 @@ class TraceDat:
             self._note(f"the file is cut: CPU {cpu.cpu}: {cut}")
         except TraceError as error:
             self._note(error.message)
+
+    def text(self, mapped: Mapped) -> Iterator[memoryview | bytes]:
+        """The text of a latency tracer, in pieces."""
+        whole = CpuData(0, self.text_at, len(self.data) - self.text_at, self._text_packed)
+        return self.blocks(whole, mapped, 1)
 
     def _note(self, damage: str) -> None:
         self.damage = self.damage or damage
