@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from pathlib import Path
+
+import pytest
 
 from pvreplay.sources.assume import CHOICES
-from pvreplay.sources.detect import FORMATS
+from pvreplay.sources.detect import FORMATS, open_trace
 from pvreplay.sources.evidence import EVIDENCE
 from pvreplay.trace.model import STATE_KEYS
+from tests.binary_tools import DAT64, PAGES, PERF
 from tests.cli_helpers import pvreplay
 
 
@@ -36,3 +41,22 @@ def test_the_json_form_has_the_same() -> None:
     assert {one["name"] for one in page["formats"]} >= {*FORMATS, "raw pages"}
     assert [one["state"] for one in page["state"]] == list(STATE_KEYS)
     assert {one["key"] for one in page["assume"]} == set(CHOICES)
+
+
+@pytest.mark.parametrize(("path", "name"), [(PERF, "perf.data"), (DAT64, "trace.dat"), (PAGES, "raw pages")])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_recording_is_recognised_by_its_content(
+    path: Path, name: str, packed: bool, tmp_path: Path
+) -> None:
+    if path == DAT64:
+        pytest.importorskip("zstandard")
+    given = tmp_path / "recording.of.no.kind"
+    if packed and path.is_dir():
+        pytest.skip("a directory is not packed")
+    if path.is_dir():
+        given = path
+    else:
+        given.write_bytes(gzip.compress(path.read_bytes()) if packed else path.read_bytes())
+    trace = open_trace(str(given))
+    assert trace.meta.format == name
+    assert sum(len(chunk.events) for chunk in trace.chunks()) > 300
