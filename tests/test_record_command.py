@@ -164,9 +164,19 @@ def test_a_command_is_recorded(tmp_path: Path) -> None:
             if kind == Kind.EXEC:
                 mms.add(arg)
     assert len(sleeps) == 5
-    # How many execs are told as events depends on who runs first after each vfork; test_sources_recover.py
-    # holds the rule on written records.
-    assert mms
+    # sh and five times sleep got an mm of their own.  Under load one recording in forty told one exec less,
+    # which is not explained; so what must hold is that three recordings do not all do so.
+    again = 0
+    while len(mms) < 6 and again < 2:
+        again += 1
+        real("-o", f"{again}.bin", "--no-report", "--", "sh", "-c", script, cwd=tmp_path)
+        mms = {
+            unpack(chunk.events[at], chunk.events[at + 1])[3]
+            for chunk in open_trace(str(tmp_path / f"{again}.bin")).chunks()
+            for at in range(0, len(chunk.events), 2)
+            if unpack(chunk.events[at], chunk.events[at + 1])[2] == Kind.EXEC
+        }
+    assert len(mms) >= 6
 
 
 @by_the_kernel
