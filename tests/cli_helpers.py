@@ -53,6 +53,11 @@ class Done(NamedTuple):
     out: str
     err: str
 
+    @property
+    def flat(self) -> str:
+        """What was printed, its lines joined: where a line breaks depends on how long a path in it is."""
+        return " ".join(self.out.split())
+
 
 def pvreplay(*args: str | Path) -> Done:
     """Run the command in this process."""

@@ -463,8 +463,8 @@ def test_ops_are_refused_where_there_are_none(tmp_path: Path) -> None:
 
 def test_run_prices_a_recording_at_either_level() -> None:
     done = pvreplay("run", RECORDED, "--level", "op", "-k", "6.1", "-b", "xen")
-    assert done.code == 0 and "(ftrace text, as pv ops)" in done.out and "nothing is simulated" in done.out
-    assert "(ftrace text)" in pvreplay("run", RECORDED, "-k", "6.1", "-b", "xen").out
+    assert done.code == 0 and "(ftrace text, as pv ops)" in done.flat and "nothing is simulated" in done.flat
+    assert "(ftrace text)" in pvreplay("run", RECORDED, "-k", "6.1", "-b", "xen").flat
 
 
 # --- the table --------------------------------------------------------------------------------------------
