@@ -7,12 +7,12 @@ source says are the same as without the thread.
 
 from __future__ import annotations
 
-import os
 import threading
 from array import array
 from queue import SimpleQueue
 from typing import Final
 
+from pvreplay.sources.parallel import jobs
 from pvreplay.sources.records import RECORD_BYTES, RECORD_WORDS, RawSource
 
 WORTH_BYTES: Final = 1 << 22
@@ -24,8 +24,8 @@ BLOCKS: Final = 3
 
 
 def read_ahead(source: RawSource, size_bytes: int) -> RawSource:
-    """*source*, read ahead when it is large enough and there is a second CPU to do it."""
-    if size_bytes < WORTH_BYTES or len(os.sched_getaffinity(0)) < 2:
+    """*source*, read ahead when it is large enough and a second thread may do it."""
+    if size_bytes < WORTH_BYTES or jobs() < 2:
         return source
     return Ahead(source)
 
