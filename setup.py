@@ -22,7 +22,7 @@ extensions = [
     Extension(
         ".".join(path.relative_to(HERE).with_suffix("").parts),
         [str(path.relative_to(HERE))],
-        extra_compile_args=["-O3"],
+        extra_compile_args=["-O3", "-g0"],  # debug information would be two thirds of the wheel
         optional=True,
     )
     for path in sorted((HERE / "pvreplay").rglob("*_cy.py"))

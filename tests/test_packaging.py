@@ -1,0 +1,84 @@
+"""What the source distribution and the package's metadata hold."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+import setuptools  # noqa: F401  brings distutils where Python has none
+
+ROOT = Path(__file__).parent.parent
+BUILT = {"__pycache__", ".venv", "build", "dist", ".git", ".benchmarks"}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def sources() -> list[str]:
+    """Every file of the repository, what was built left out."""
+    found = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [
+            name
+            for name in folders
+            if name not in BUILT and not name.endswith(("_cache", ".egg-info")) and name != ".hypothesis"
+        ]
+        here = os.path.relpath(folder, ROOT)
+        found += [
+            os.path.normpath(os.path.join(here, name))
+            for name in names
+            if not name.endswith((".so", "_cy.c", ".marshal", ".pyc"))
+        ]
+    return found
+
+
+def distributed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What MANIFEST.in takes, and what setuptools takes by itself."""
+    from distutils.filelist import FileList
+
+    monkeypatch.chdir(ROOT)
+    files = FileList()
+    files.findall()
+    for line in (ROOT / "MANIFEST.in").read_text().splitlines():
+        if line and not line.startswith("#"):
+            files.process_template_line(line)
+    names = {os.path.normpath(name) for name in files.files}
+    names |= {
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+        "MANIFEST.in",
+        *PYPROJECT["project"]["license-files"],
+    }
+    names |= {name for name in sources() if name.startswith("pvreplay/")}  # the package and its data
+    return names
+
+
+def test_the_source_distribution_holds_every_file_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = sorted(set(sources()) - distributed(monkeypatch))
+    assert not missing, f"not named in MANIFEST.in: {missing}"
+
+
+def test_the_source_distribution_holds_nothing_that_was_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = [name for name in distributed(monkeypatch) if name.endswith((".so", "_cy.c", ".pyc", ".marshal"))]
+    assert not built
+
+
+def test_data_of_the_package_is_declared() -> None:
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["pvreplay"]
+    declared = {path for pattern in patterns for path in (ROOT / "pvreplay").glob(pattern)}
+    data = {
+        ROOT / name
+        for name in sources()
+        if name.startswith("pvreplay/") and not name.endswith((".py", ".pyi"))
+    }
+    assert data <= declared, sorted(str(path) for path in data - declared)
+
+
+def test_the_license_file_is_the_license_that_is_stated() -> None:
+    project = PYPROJECT["project"]
+    assert project["license"] == "GPL-2.0-only"
+    assert project["license-files"] == ["LICENSE"]
+    lines = [line.strip() for line in (ROOT / "LICENSE").read_text().splitlines()]
+    assert lines[:2] == ["GNU GENERAL PUBLIC LICENSE", "Version 2, June 1991"]
+    assert "END OF TERMS AND CONDITIONS" in lines
