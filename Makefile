@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # A rebuild happens when, and only when, a compiled module or the build itself changed.
 BUILD_INPUTS := pyproject.toml setup.py $(shell find pvreplay -name '*_cy.py' -o -name '*_cy.pxd')
 
-.PHONY: help build run test lint check goldens man bench bench-check clean
+.PHONY: help build run test lint check goldens man bench bench-check bench-readme clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -46,10 +46,14 @@ man: $(STAMP) ## write the manual page, build/pvreplay.1
 	$(BIN)/pvreplay man > build/pvreplay.1
 
 bench: $(STAMP) ## the speed table, as ratios side by side (a few minutes)
+	-@$(BIN)/python -m pip install -q --disable-pip-version-check 'numpy>=1.24'  # a peer; without it its row is left out
 	$(BIN)/python tests/bench/bench.py
 
 bench-check: $(STAMP) ## fail when a ratio dropped by more than a fifth
 	$(BIN)/python tests/bench/bench.py --check tests/bench/ratios.json
+
+bench-readme: $(STAMP) ## put the table of tests/bench/ratios.json into the README
+	$(BIN)/python tests/bench/bench.py --readme
 
 clean: ## remove what was built
 	rm -rf $(VENV) build dist *.egg-info
