@@ -23,20 +23,21 @@ extensions = [
         ".".join(path.relative_to(HERE).with_suffix("").parts),
         [str(path.relative_to(HERE))],
         extra_compile_args=["-O3", "-g0"],  # debug information would be two thirds of the wheel
-        optional=True,
     )
     for path in sorted((HERE / "pvreplay").rglob("*_cy.py"))
 ]
 
-setup(
-    ext_modules=cythonize(
-        extensions,
-        language_level=3,
-        compiler_directives={
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-        },
-    )
+modules = cythonize(
+    extensions,
+    language_level=3,
+    compiler_directives={
+        "boundscheck": False,
+        "wraparound": False,
+        "cdivision": True,
+        "initializedcheck": False,
+    },
 )
+for module in modules:  # cythonize makes new objects and drops this
+    module.optional = True
+
+setup(ext_modules=modules)

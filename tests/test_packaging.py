@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -82,3 +85,23 @@ def test_the_license_file_is_the_license_that_is_stated() -> None:
     lines = [line.strip() for line in (ROOT / "LICENSE").read_text().splitlines()]
     assert lines[:2] == ["GNU GENERAL PUBLIC LICENSE", "Version 2, June 1991"]
     assert "END OF TERMS AND CONDITIONS" in lines
+
+
+def test_without_a_c_compiler_the_package_is_built_all_the_same(tmp_path: Path) -> None:
+    for name in ("setup.py", "pvreplay/__init__.py", "pvreplay/modelfile.py", "pvreplay/trace/_scan_cy.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for folder in ("kernels", "backends"):
+        shutil.copytree(ROOT / "pvreplay" / folder, tmp_path / "pvreplay" / folder)
+    done = subprocess.run(
+        [sys.executable, "setup.py", "build", "--build-base", "made", "--build-lib", "lib"],
+        cwd=tmp_path,
+        env={**os.environ, "CC": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "_scan_cy" in done.stderr  # said that it failed, and for which
+    assert (tmp_path / "pvreplay/trace/_scan_cy.c").exists()
+    assert not list((tmp_path / "lib").rglob("*.so"))
