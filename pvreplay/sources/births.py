@@ -51,6 +51,20 @@ def named_like_kthread(comm: bytes) -> bool:
     return comm in _EXACT or (stem != comm and stem in _WITH_NUMBER) or comm.startswith(_PREFIX)
 
 
+def whole_kthread_name(cut: bytes) -> bytes:
+    """A kernel thread's name that *cut* may be the beginning of, or *cut*: function_graph bars hold
+    seven characters of a name."""
+    if len(cut) < 7:
+        return cut
+    for name in sorted(_EXACT):
+        if name.startswith(cut):
+            return name
+    for name in sorted(_WITH_NUMBER):
+        if name.startswith(cut):
+            return name + b"/0"
+    return next((name for name in _PREFIX if name.startswith(cut)), cut)
+
+
 class Births:
     """Settles mms; keeps the facts it settles them by, and how often each was used."""
 

@@ -45,6 +45,8 @@ class GraphReader:
     def __init__(self) -> None:
         self.timed = False
         """Some line had a time."""
+        self.left, self.left_name = -1, b""
+        """Whose lines ended at the last bar."""
         self._columns = 1
         self._lines = 0
         self._running: dict[int, tuple[int, int]] = {}
@@ -57,6 +59,7 @@ class GraphReader:
         if bar:
             cpu, pid = int(bar[1]), int(bar[5])
             self._running[cpu] = (pid, cpu if pid == 0 else -1)
+            self.left, self.left_name = int(bar[3]), bar[2].strip()
             return GraphLine("task", cpu, self._lines, bar[5], bar[4].strip())
         found = _LINE.match(line)
         if found is None:

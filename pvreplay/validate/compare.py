@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.machine.shape import GUARDS
 from pvreplay.validate.evidence import Seen, Windows
-from pvreplay.validate.items import Recording
+from pvreplay.validate.items import GRAPH, Recording
 from pvreplay.validate.known import REASONS, Gap
 from pvreplay.validate.learnt import Learnt
 from pvreplay.validate.pairs import Pairs
@@ -85,6 +85,8 @@ class Comparison:
         self._learnt = Learnt()
         self._execs_told = execs_told
         self._shown = shown
+        self._visible: list[str] = list(shown)
+        """Ops that the switch at hand can show."""
         self._flushes = flushes
         self._lazy = lazy
         self.switches = Switches()
@@ -103,7 +105,8 @@ class Comparison:
 
     def judge(self, number: int, predicted: Predicted, seen: Seen, name: tuple[str, str]) -> None:
         """Compare one switch."""
-        if not seen.covered:
+        self._visible = [op for op in self._shown if seen.shows(op)]
+        if not seen.covered or not (self._visible or self._flushes):
             self.switches.outside += 1
             return
         for what, count in seen.other.items():
@@ -115,7 +118,9 @@ class Comparison:
         path = self._paths.of(predicted.facts)
         sized = self._flushes and seen.flushes is not None
         expected = self._view(path, predicted.facts, sized)
-        found = View(seen.ops, seen.flushes if sized else None, seen.lazy if self._lazy else None)
+        found = View(
+            seen.ops, seen.flushes if sized else None, seen.lazy if self._lazy and seen.lazy_told else None
+        )
         if not seen.complete:
             self._reason("cut").exposed += 1
             self._undecided(number, predicted, seen, name, expected, found, ["cut"])
@@ -172,7 +177,7 @@ class Comparison:
         """What this switch shows, told by the gaps that it depends on."""
         self._learnt.learn(causes)
         for gap in causes:
-            if gap.pair is None or "write_cr3" not in self._shown:
+            if gap.pair is None or "write_cr3" not in self._visible:
                 continue
             if gap.reason == "exec_elsewhere":
                 self._pairs.forget(gap.pair[1])
@@ -180,7 +185,7 @@ class Comparison:
 
     def _view(self, path: Path, facts: Mapping[str, int], sized: bool) -> View:
         return View(
-            [op for op in path.ops if op in self._shown],
+            [op for op in path.ops if op in self._visible],
             path.flushes if sized else None,
             bool(facts["next_kernel"]) if self._lazy else None,
         )
@@ -203,7 +208,7 @@ class Comparison:
     # --- counting ---------------------------------------------------------------------------------
 
     def _decide(self, expected: View, found: View, *, undecided: bool, also: Sequence[str] = ()) -> None:
-        for op in self._shown:
+        for op in self._visible:
             self._decision(NAMES.get(op, op), expected.ops.count(op), found.ops.count(op), undecided, also)
         if self._lazy and found.lazy is not None:
             self._decision(NEXT_KERNEL, int(bool(expected.lazy)), int(found.lazy), undecided, also)
@@ -222,7 +227,7 @@ class Comparison:
     def _count(self, path: Path, seen: Seen, found: View) -> None:
         ends = {"end_context_switch": 0, "load_sp0": 1}
         for op, hypercalls in path.hypercalls.items():
-            if op not in self._shown or (op in ends and seen.flushes is None):
+            if op not in self._visible or (op in ends and seen.flushes is None):
                 continue  # the recording does not show whether it crossed
             entry = self.by_op.setdefault(op, {"predicted": 0, "seen": 0})
             entry["predicted"] += hypercalls
@@ -376,4 +381,14 @@ def validate(
         other_work=comparison.other,
         not_shown=[op for op in signs if op in path_ops and op not in windows.shown],
         lost_events=survey.lost,
+        notes=_notes(recording, survey),
     )
+
+
+def _notes(recording: Recording, survey: Survey) -> list[str]:
+    if recording.style != GRAPH:
+        return []
+    notes = ["function_graph text holds no flush sizes, no system calls and no births."]
+    if survey.lost:
+        notes.append(f"{survey.lost} switches are left out: whom the CPU went to is not told (lost_events).")
+    return notes

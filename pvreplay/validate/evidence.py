@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from pvreplay.sources import records as r
+from pvreplay.validate.graph import BARRED, HEAD, LATE_PARTIAL, PARTIAL
 from pvreplay.validate.items import Item
 from pvreplay.validate.predict import Flushed
 from pvreplay.validate.signs import (
@@ -45,7 +46,9 @@ class Seen:
     not of the switch; *lazy* whether
     enter_lazy_tlb() (True) or switch_mm_irqs_off() (False) was called, None
     when neither is told; *complete* whether its end was recorded; *covered*
-    whether everything that shows a switch was switched on.
+    whether everything that shows a switch was switched on; *part* is not 0
+    when half of it was not recorded; *lazy_told* whether *lazy* had no part in
+    telling the next task.
     """
 
     __slots__ = (
@@ -56,10 +59,12 @@ class Seen:
         "direct",
         "flushes",
         "lazy",
+        "lazy_told",
         "lines",
         "next",
         "ops",
         "other",
+        "part",
         "prev",
         "time_ns",
     )
@@ -76,6 +81,14 @@ class Seen:
         self.lines: list[str] = [item.text]
         self.complete = False
         self.covered = True
+        self.part = item.flags & (HEAD | PARTIAL | LATE_PARTIAL)
+        self.lazy_told = not item.flags & BARRED
+
+    def shows(self, op: str) -> bool:
+        """Whether *op* would have been recorded, as far as the half of the switch that was recorded goes."""
+        if op == XTRA:
+            return not self.part or bool(self.part & LATE_PARTIAL)
+        return not self.part & PARTIAL
 
 
 class _Window:
@@ -139,7 +152,9 @@ class Windows:
                 order.append(window)
             elif item.cpu in open_:
                 window = open_[item.cpu]
-                if not window.done:
+                if item.type == r.LOST and not window.done:
+                    self._cut(window)
+                elif not window.done:
                     self._take(window, item)
                 elif self._by_argument and item.name == "switch_mm_irqs_off":
                     self._loaded[item.cpu] = item.b
@@ -156,6 +171,12 @@ class Windows:
         window.done = True
         if not self._has_end or window.stacked:
             window.seen.complete = True
+
+    def _cut(self, window: _Window) -> None:
+        """Something was lost here: what comes next need not be of this switch."""
+        if window.stacked or not (window.contiguous or self._has_end):
+            self._end(window)
+        window.done = True
 
     # --- one item ---------------------------------------------------------------------------------
 

@@ -13,16 +13,21 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.sources import records as r
 from pvreplay.sources.detect import HEAD_BYTES, Stream
+from pvreplay.sources.fgraph import is_graph
 from pvreplay.sources.textevents import EventParser
 from pvreplay.sources.textlines import LineParser
 from pvreplay.sources.textsniff import sniff_text
 
+if TYPE_CHECKING:
+    from pvreplay.validate.graph import Look
+
 _PAGES: Final = "ring-buffer pages"
+GRAPH: Final = "function_graph"
 OTHER: Final = 0
 """The type of an item that is no record: an event nobody here knows."""
 _FUNCTION: Final = re.compile(rb"([\w.]+) <-([\w.]+)\s*$")
@@ -68,6 +73,7 @@ class Recording:
         self.word_bits = 0
         """Bits of the recorded kernel's long, known once a pass has begun; 0 when not told."""
         self.damage = ""
+        self._graph: tuple[dict[int, int], Look] | None = None
         if path != "-" and os.path.isdir(path):
             self.binary, self.style = _PAGES, ""
             return
@@ -76,7 +82,7 @@ class Recording:
             raise TraceError(f"{path}: empty", "A recording was expected.")
         self.binary = _binary(head)
         try:
-            self.style = "" if self.binary else sniff_text(head)
+            self.style = "" if self.binary else GRAPH if is_graph(head) else sniff_text(head)
         except TraceError as error:
             raise TraceError(f"{path}: {error.message}", error.hint) from None
         if not self.binary and not self.style:
@@ -89,9 +95,11 @@ class Recording:
     @property
     def format(self) -> str:
         """What it was recognised as."""
-        return self.binary or {"ftrace": "ftrace text", "perf": "perf script text"}.get(
-            self.style, f"ftrace text ({self.style})"
-        )
+        return self.binary or {
+            "ftrace": "ftrace text",
+            "perf": "perf script text",
+            GRAPH: "function_graph text",
+        }.get(self.style, f"ftrace text ({self.style})")
 
     def items(self) -> Iterator[Item]:
         """Every item, in file order."""
@@ -99,6 +107,8 @@ class Recording:
             from pvreplay.validate.binary import record_items
 
             return record_items(self)
+        if self.style == GRAPH:
+            return self._graph_items()
         return self._text_items()
 
     def intern(self, name: bytes) -> int:
@@ -131,11 +141,23 @@ class Recording:
             return Stream(gzip.GzipFile(fileobj=io.BufferedReader(stream)))
         return stream
 
+    def _graph_items(self) -> Iterator[Item]:
+        from pvreplay.validate.graph import GraphItems, look_through
+
+        if self._graph is None:
+            look = look_through(self._lines())
+            self._graph = {pid: self.intern(name) for pid, name in look.names.items()}, look
+        events = EventParser(self.intern, evidence=True)
+        return GraphItems(events, self.comms, *self._graph).items(self._lines())
+
+    def _lines(self) -> io.BufferedReader:
+        return io.BufferedReader(self._open(), 1 << 18)
+
     def _text_items(self) -> Iterator[Item]:
         events = EventParser(self.intern, evidence=True)
         lines = LineParser(self.style, events)
         pending = b""
-        for raw in io.BufferedReader(self._open(), 1 << 18):
+        for raw in self._lines():
             line = raw.rstrip(b"\r\n")
             if pending:
                 line, pending = pending + b"\n" + line, b""
@@ -175,25 +197,33 @@ def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | st
     if function:
         return Item(*where, r.FUNCTION, 0, 0, 0, 0, _symbol(function[1]), _symbol(function[2]), text)
     event = _EVENT.match(payload)
+    if event is None:
+        return event_item(where, b"", payload, events, text)
+    probe = _PROBE.match(event[2] or b"")
+    if probe:
+        try:
+            a, b, c = [*(int(value, 16) for value in _ARGUMENT.findall(probe[2])), 0, 0, 0][:3]
+        except ValueError:  # a number that is none
+            return Item(*where, OTHER, 0, 0, 0, 0, _symbol(probe[1]), "", text)
+        return Item(*where, r.FUNCTION, a, b, c, 0, _symbol(probe[1]), "", text)
+    return event_item(where, event[1], event[2] or b"", events, text)
+
+
+def event_item(
+    where: tuple[int, int, int], name: bytes, fields: bytes, events: EventParser, text: str
+) -> Item | str:
+    """The item of an event with these *fields* as text (time, CPU, pid are *where*); "more" when a name
+    with a newline goes on.  Without a *name* the fields tell what it is (old sched_switch)."""
     try:
-        if event is None:
-            name = payload.partition(b"(")[0].split(b" ", 1)[0]
-            fields = events.parse_unnamed(payload, pid)
-        else:
-            name, rest = event[1], event[2] or b""
-            probe = _PROBE.match(rest)
-            if probe:
-                a, b, c = [*(int(value, 16) for value in _ARGUMENT.findall(probe[2])), 0, 0, 0][:3]
-                return Item(*where, r.FUNCTION, a, b, c, 0, _symbol(probe[1]), "", text)
-            fields = events.parse(name, rest, pid)
+        found = events.parse(name, fields, where[2]) if name else events.parse_unnamed(fields, where[2])
     except ValueError:  # a number that is none
-        fields = False
-    if fields is None:
+        found = False
+    if found is None:
         return "more"
-    called = name.decode("utf-8", "backslashreplace")
-    if isinstance(fields, bool):
+    called = (name or fields.partition(b"(")[0].split(b" ", 1)[0]).decode("utf-8", "backslashreplace")
+    if isinstance(found, bool):
         return Item(*where, OTHER, 0, 0, 0, 0, called, "", text)
-    kind, a, b, c, flags = fields
+    kind, a, b, c, flags = found
     return Item(*where, kind, a & 0xFFFFFFFF, b & 0xFFFFFFFF, c & 0xFFFFFFFFFFFFFFFF, flags, called, "", text)
 
 

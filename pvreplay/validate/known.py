@@ -176,9 +176,9 @@ class Knowledge:
     def _switch(self, time_ns: int, cpu: int, prev_pid: int, next_pid: int, c: int) -> Known:
         prev_comm, next_comm = c & 0xFFFFFF, c >> 24 & 0xFFFFFF
         prev, following = self._life(prev_pid, prev_comm), self._life(next_pid, next_comm)
-        if cpu not in self._loaded:
+        if self._loaded.get(cpu) is None:  # the mm of a user task that runs is the one that is loaded
             self._loaded[cpu] = None if prev.kthread else prev.mm
-            self._why[cpu] = "first_on_cpu"
+            self._why.setdefault(cpu, "first_on_cpu")
         dead = c >> 48 & 0xFF == r.STATE_DEAD
         if dead or prev.mm == 0:
             self._leave(cpu, prev)

@@ -49,7 +49,12 @@ XEN_SIGNS: Final[dict[str, tuple[str, ...]]] = {
     "write_cr4": ("fn:xen_write_cr4", "fn:native_write_cr4"),
 }
 NATIVE_SIGNS: Final[dict[str, tuple[str, ...]]] = {
-    "write_cr3": ("ev:tlb_flush", "fn:load_new_mm_cr3", "fn:switch_mm_irqs_off:args"),
+    "write_cr3": (
+        "ev:tlb_flush",
+        "fn:load_new_mm_cr3",
+        "fn:switch_mm_irqs_off:args",
+        "fn:switch_ldt<-switch_mm_irqs_off",
+    ),
     "set_ldt": ("fn:load_mm_ldt",),
     "fpu_save": ("fn:save_fpregs_to_fpstate<-__switch_to", "ev:x86_fpu_regs_deactivated"),
     XTRA: ("fn:__switch_to_xtra",),

@@ -151,6 +151,7 @@ class StateStream:
                 yield _record(item, r.SYS_EXIT, r.SYS_SET_THREAD_AREA, c=item.c)
             else:
                 if item.type == r.SWITCH:
+                    item = item._replace(flags=item.flags & r.NO_PREV)
                     self._current[item.cpu] = item.b
                     self._started.discard(item.b)
                 yield r.record(
