@@ -34,6 +34,7 @@ RUN = CLI | {
     "pvreplay.cli.main",
     "pvreplay.cli.options",
     "pvreplay.cli.run",
+    "pvreplay.cli.together",
     "pvreplay.modelfile",
     "pvreplay.report",
     "pvreplay.report.escape",

@@ -11,6 +11,7 @@ import click
 from pvreplay.cli import options
 from pvreplay.cli.main import QuickHelp
 from pvreplay.cli.sides import Side, parse_side, read_report
+from pvreplay.cli.together import jobs_option, together
 from pvreplay.errors import UsageError
 from pvreplay.replay.result import BackendResult, Report
 
@@ -24,6 +25,7 @@ Pairs = list[tuple[Report, BackendResult, Report, BackendResult]]
 @click.argument("sides", nargs=-1, metavar="A [vs] B [TRACE]", required=True)
 @options.model_options
 @options.backend_option
+@jobs_option
 @options.output_options("text", "json", "markdown", "html")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when the sides differ.")
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace.")
@@ -123,7 +125,11 @@ def _pairs(a: Side, b: Side, path: str | None, model: dict[str, Any], notes: lis
             )
         if a.text == b.text == "-":
             _once("-")
-        one, other = _whole(a, b, model, notes), _whole(b, a, model, notes)
+        told: tuple[list[str], list[str]] = ([], [])
+        one, other = together(
+            [lambda: _whole(a, b, model, told[0]), lambda: _whole(b, a, model, told[1])], [a.text, b.text]
+        )
+        notes += told[0] + told[1]
         return _by_name(one, other, a, b, model["backend"])
     if kinds == {"backend", "kernel"}:
         backend, kernel = (a, b) if a.kind == "backend" else (b, a)
@@ -152,8 +158,7 @@ def _backends(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
         if both.backends[0].name != both.backends[1].name:
             return [(both, both.backends[0], both, both.backends[1])]
     _once(trace)
-    one = _replay(trace, kernel_a, [a.backend], model)
-    other = _replay(trace, kernel_b, [b.backend], model)
+    one, other = _both(trace, (kernel_a, [a.backend]), (kernel_b, [b.backend]), model)
     return [(one, one.backends[0], other, other.backends[0])]
 
 
@@ -161,8 +166,7 @@ def _kernels(a: Side, b: Side, trace: str, model: dict[str, Any]) -> Pairs:
     _once(trace)
     assert a.kernel is not None and b.kernel is not None
     backends = model["backend"] or _plain_backends()
-    one = _replay(trace, a.kernel, backends, model)
-    other = _replay(trace, b.kernel, backends, model)
+    one, other = _both(trace, (a.kernel, backends), (b.kernel, backends), model)
     return [(one, x, other, y) for x, y in zip(one.backends, other.backends, strict=True)]
 
 
@@ -232,6 +236,13 @@ def _by_name(one: Report, other: Report, a: Side, b: Side, asked: Sequence[str])
             f"{a.text} and {b.text} have no backend in common", "Make both with the same --backend."
         )
     return pairs
+
+
+def _both(
+    trace: str, a: tuple[str, Sequence[str]], b: tuple[str, Sequence[str]], model: dict[str, Any]
+) -> list[Report]:
+    """One trace on two (kernel, backends)."""
+    return together([lambda: _replay(trace, *a, model), lambda: _replay(trace, *b, model)], [trace, trace])
 
 
 def _replay(trace: str, kernel: str, backends: Sequence[str], model: dict[str, Any]) -> Report:

@@ -9,6 +9,7 @@ import click
 
 from pvreplay.cli import formats, options
 from pvreplay.cli.main import QuickHelp
+from pvreplay.cli.together import jobs_option
 from pvreplay.errors import BaselineError, TraceError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _increase(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace: judge what it holds.")
 @options.model_options
 @options.backend_option
+@jobs_option
 @options.output_options("text", "json", *formats.MODULES)
 def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
     """Fail when hypercalls rise above a baseline or a rule breaks.

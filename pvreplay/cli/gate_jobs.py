@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pvreplay.cli import options
@@ -102,6 +103,20 @@ def measure_all(
     jobs: Sequence[Job], baseline: Baseline | None, baseline_path: str, engine: str
 ) -> list[Measured]:
     """Every job replayed, priced and measured; all of a file's runs have the name the baseline gives it."""
+    from pvreplay.cli.together import together
+
+    runs = together(
+        [partial(_measured, job, baseline_path, engine) for job in jobs], [job.path for job in jobs]
+    )
+    digests = {run.path: run.entry.digest for run in runs}
+    names = dict(zip(digests, names_for(list(digests.items()), baseline), strict=True))
+    for run in runs:
+        run.name = names[run.path]
+    return runs
+
+
+def _measured(job: Job, baseline_path: str, engine: str) -> Measured:
+    """One job, without its name."""
     from pvreplay.backends.reader import load_backend
     from pvreplay.cli.flow import make_report
     from pvreplay.gate.entry import measure
@@ -110,50 +125,41 @@ def measure_all(
     from pvreplay.machine.policy import DEFAULT_POLICY
     from pvreplay.trace.model import Trace
 
-    runs = []
-    for job in jobs:
-        kernel = load_kernel(job.kernel, iopl=job.iopl)
-        kernels = lineage(kernel)
-        backends = [(spec, load_backend(spec, kernel)) for spec in job.backends]
-        identified: list[Identified] = []
+    kernel = load_kernel(job.kernel, iopl=job.iopl)
+    kernels = lineage(kernel)
+    backends = [(spec, load_backend(spec, kernel)) for spec in job.backends]
+    identified: list[Identified] = []
 
-        def identify(trace: Trace, seen: list[Identified] = identified) -> Trace:
-            seen.append(Identified(trace))
-            return seen[0]
+    def identify(trace: Trace) -> Trace:
+        identified.append(Identified(trace))
+        return identified[0]
 
-        report = make_report(
-            job.path,
-            kernel_spec=job.kernel,
-            backend_specs=job.backends,
-            iopl=job.iopl,
-            assume=job.assume,
-            policy=job.policy,
-            engine=engine,
-            wrap=identify,
-        )
-        assert identified[0].hashed == report.events, "the replay did not read the trace's chunks"
-        settings = {f"assume.{key}": value for key, value in job.assume.items()}
-        settings |= {"iopl": job.iopl} if job.iopl else {}
-        settings |= {"policy": job.policy} if job.policy and job.policy != DEFAULT_POLICY else {}
-        runs.append(
-            Measured(
-                name="",
-                path=job.path,
-                kernel=kernel.name,
-                kernel_path=kernel.path,
-                lineage=tuple(one.name for one in kernels),
-                report=report,
-                entry=measure(
-                    report,
-                    kernel,
-                    ruler(kernels, backends, baseline_path),
-                    digest=identified[0].digest(),
-                    settings=settings,
-                ),
-            )
-        )
-    digests = {run.path: run.entry.digest for run in runs}
-    names = dict(zip(digests, names_for(list(digests.items()), baseline), strict=True))
-    for run in runs:
-        run.name = names[run.path]
-    return runs
+    report = make_report(
+        job.path,
+        kernel_spec=job.kernel,
+        backend_specs=job.backends,
+        iopl=job.iopl,
+        assume=job.assume,
+        policy=job.policy,
+        engine=engine,
+        wrap=identify,
+    )
+    assert identified[0].hashed == report.events, "the replay did not read the trace's chunks"
+    settings = {f"assume.{key}": value for key, value in job.assume.items()}
+    settings |= {"iopl": job.iopl} if job.iopl else {}
+    settings |= {"policy": job.policy} if job.policy and job.policy != DEFAULT_POLICY else {}
+    return Measured(
+        name="",
+        path=job.path,
+        kernel=kernel.name,
+        kernel_path=kernel.path,
+        lineage=tuple(one.name for one in kernels),
+        report=report,
+        entry=measure(
+            report,
+            kernel,
+            ruler(kernels, backends, baseline_path),
+            digest=identified[0].digest(),
+            settings=settings,
+        ),
+    )

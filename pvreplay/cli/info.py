@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pvreplay.cli import options
+from pvreplay.cli.together import jobs_option
 from pvreplay.errors import TraceError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _WIDTH = 80
 @click.command()
 @click.argument("trace")
 @options.assume_option
+@jobs_option
 @click.option(
     "-f",
     "--format",

@@ -36,8 +36,12 @@ class Progress:
 
 
 def progress() -> Progress | None:
-    """A progress line when stderr is a terminal that can move its cursor."""
+    """A progress line when stderr is a terminal that can move its cursor, and one thread to move it."""
     import os
+    from threading import current_thread, main_thread
+
+    if current_thread() is not main_thread():
+        return None
 
     if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb"):
         return Progress()

@@ -7,6 +7,7 @@ import click
 from pvreplay.cli import formats, options
 from pvreplay.cli.flow import make_report, verdict
 from pvreplay.cli.main import QuickHelp
+from pvreplay.cli.together import jobs_option
 
 
 @click.command(cls=QuickHelp)
@@ -17,6 +18,7 @@ from pvreplay.cli.main import QuickHelp
 @options.filter_options
 @options.level_option
 @options.inject_option
+@jobs_option
 @click.option("--strict", is_flag=True, help="Let performance findings and windows set exit code 1 too.")
 @click.option(
     "--lenient", is_flag=True, help="Accept a damaged trace: report what it holds, without exit code 3."

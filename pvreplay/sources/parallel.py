@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 MOST: Final = 64
@@ -23,3 +25,15 @@ def set_jobs(count: int) -> None:
 def jobs() -> int:
     """Threads that may work at once: what was set, else the CPUs this process may use."""
     return _jobs or min(len(os.sched_getaffinity(0)), MOST)
+
+
+@contextmanager
+def shared_by(readers: int) -> Iterator[None]:
+    """While *readers* recordings are read side by side, each may use its share of the threads."""
+    global _jobs
+    before = _jobs
+    _jobs = max(1, jobs() // readers)
+    try:
+        yield
+    finally:
+        _jobs = before
