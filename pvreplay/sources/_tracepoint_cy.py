@@ -22,8 +22,12 @@ from pvreplay.sources import records
 
 COMPILED = cython.compiled
 
-# Types of records.py that perf's own records become.
+# Types of records.py that perf's own records become, and those with a comm.
+_REC_SWITCH = cython.declare(cython.ulonglong, records.SWITCH)
+_REC_NEWTASK = cython.declare(cython.ulonglong, records.NEWTASK)
+_REC_FORK = cython.declare(cython.ulonglong, records.FORK)
 _REC_EXEC = cython.declare(cython.ulonglong, records.EXEC)
+_REC_RENAME = cython.declare(cython.ulonglong, records.RENAME)
 _REC_INFO = cython.declare(cython.ulonglong, records.INFO)
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
@@ -480,10 +484,19 @@ def decode(
 @cython.wraparound(False)
 def rehash(keys: cython.ulonglong[::1], count: cython.ulonglong, table: cython.uint[::1]) -> None:
     """Enter the comms 1 .. *count* - 1 of *keys* into an empty hash table, a power of two long."""
+    enter(keys, 1, count, table)
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def enter(
+    keys: cython.ulonglong[::1], first: cython.ulonglong, count: cython.ulonglong, table: cython.uint[::1]
+) -> None:
+    """Enter the comms *first* .. *count* - 1 of *keys* into a hash table that has none of them."""
     number: cython.ulonglong
     spot: cython.ulonglong
     mask: cython.ulonglong = cython.cast(cython.ulonglong, len(table)) - 1
-    for number in range(1, count):
+    for number in range(first, count):
         spot = (
             _hash(
                 keys[cython.cast(cython.Py_ssize_t, number * 2)],
@@ -494,3 +507,74 @@ def rehash(keys: cython.ulonglong[::1], count: cython.ulonglong, table: cython.u
         while table[cython.cast(cython.Py_ssize_t, spot)] != 0:
             spot = (spot + 1) & mask
         table[cython.cast(cython.Py_ssize_t, spot)] = cython.cast(cython.uint, number)
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def forget(
+    keys: cython.ulonglong[::1], first: cython.ulonglong, count: cython.ulonglong, table: cython.uint[::1]
+) -> None:
+    """Take the comms *first* .. *count* - 1, the last that came in, out of a hash table again.
+
+    The last to come in ends its chain of places, so its place can simply be freed.
+    """
+    number: cython.ulonglong = count
+    spot: cython.ulonglong
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(table)) - 1
+    while number > first:
+        number -= 1
+        spot = (
+            _hash(
+                keys[cython.cast(cython.Py_ssize_t, number * 2)],
+                keys[cython.cast(cython.Py_ssize_t, number * 2 + 1)],
+            )
+            & mask
+        )
+        while table[cython.cast(cython.Py_ssize_t, spot)] != number:
+            spot = (spot + 1) & mask
+        table[cython.cast(cython.Py_ssize_t, spot)] = 0
+
+
+def number_of(
+    low: cython.ulonglong,
+    high: cython.ulonglong,
+    keys: cython.ulonglong[::1],
+    table: cython.uint[::1],
+    state: cython.longlong[::1],
+) -> int:
+    """The number of a comm given as its two words; a new one gets the next number."""
+    return _intern(low, high, keys, table, state)
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def renumber(
+    words: cython.ulonglong[::1],
+    first: cython.Py_ssize_t,
+    last: cython.Py_ssize_t,
+    known: cython.ulonglong,
+    numbers: "const unsigned int[::1]",
+) -> None:
+    """Give the comms of records [first, last) whose number is *known* or more that of *numbers*.
+
+    *numbers* holds one for each comm from number *known* on.
+    """
+    i: cython.Py_ssize_t
+    type: cython.ulonglong
+    c: cython.ulonglong
+    comm: cython.ulonglong
+    with cython.nogil:
+        for i in range(first, last):
+            type = (words[i * 4 + 1] >> 16) & 0xFF
+            c = words[i * 4 + 3]
+            if type == _REC_SWITCH:
+                comm = c & 0xFFFFFF
+                if comm >= known:
+                    c = (c >> 24) << 24 | numbers[cython.cast(cython.Py_ssize_t, comm - known)]
+                comm = (c >> 24) & 0xFFFFFF
+                if comm >= known:
+                    comm = numbers[cython.cast(cython.Py_ssize_t, comm - known)]
+                    c = (c >> 48) << 48 | comm << 24 | (c & 0xFFFFFF)
+                words[i * 4 + 3] = c
+            elif type in (_REC_NEWTASK, _REC_FORK, _REC_EXEC, _REC_RENAME, _REC_INFO) and c >= known:
+                words[i * 4 + 3] = numbers[cython.cast(cython.Py_ssize_t, c - known)]
