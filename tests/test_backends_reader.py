@@ -14,6 +14,7 @@ from pvreplay.kernels.reader import builtin_kernels, load_kernel
 from pvreplay.machine.backend import Backend, OpRow, RomProfile
 from pvreplay.machine.ops import OPS
 from pvreplay.machine.queue import QueueSpec
+from pvreplay.machine.resources import IOPL
 from pvreplay.replay.window import facts_of, run_window
 from tests.machine_helpers import backend, shape, switch
 
@@ -195,3 +196,31 @@ def test_the_profile_and_the_baseline_are_named_in_the_notes() -> None:
     assert any("ROM profile 'deferred', an assumption" in note for note in backend("vmi").notes)
     assert any("a hypercall of its own" in note for note in backend("xen-unbatched").notes)
     assert any("never entered" in note for note in backend("lguest-nolazy").notes)
+
+
+def test_at_ring_0_the_flags_pop_restores_iopl_whatever_the_backend() -> None:
+    differs = shape("iopl_differs", "mm_differs")
+    loaded = load_kernel("2.6.21")
+    for spec in ("vmi:hvm-ident", "native", "kvm"):
+        outcome = run_window(loaded, load_backend(spec, loaded), facts_of(differs))
+        assert "S1" not in [one.finding.rule.code for one in outcome.verdicts], spec
+    assert not load_backend("vmi", loaded).implicit & IOPL
+
+
+def test_what_no_source_settles_of_the_rom_can_be_set(tmp_path: Path) -> None:
+    text = """
+        extends = "vmi"
+        [[queue]]
+        kind = "rom"
+        entries = 3
+        [[profile]]
+        name = "eager"
+        default = true
+        cpu = ["SetCR3", "UpdateKernelStack", "WriteGDTEntry"]
+        enter_crosses = true
+    """
+    mine = own(tmp_path, text, "2.6.21")
+    loaded = load_kernel("2.6.21")
+    # entering, a full queue of 3, what is left of 5 entries
+    outcome = run_window(loaded, mine, facts_of(shape("mm_differs", tls=3)))
+    assert outcome.totals == (3, 5, 0, 7) and outcome.flushes == {"full": 1, "leave_cpu": 1}

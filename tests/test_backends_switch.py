@@ -6,12 +6,15 @@ kernel named, as (hypercalls, entries, traps, ROM calls).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pvreplay.kernels.reader import load_kernel
+from pvreplay.backends.reader import load_backend
+from pvreplay.kernels.reader import builtin_kernels, load_kernel
 from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM
-from pvreplay.replay.window import run_window
-from tests.machine_helpers import backend, switch
+from pvreplay.replay.window import facts_of, run_window
+from tests.machine_helpers import backend, shape, switch
 
 A: tuple[str, ...] = ()
 B = ("mm_differs",)
@@ -211,3 +214,19 @@ def test_the_difference_between_2_6_31_and_2_6_32_is_the_eager_clts() -> None:
     assert before.by_op["clts"] == [1, 1, 0, 0, 1]
     assert after.by_op["clts"] == [0, 1, 0, 0, 1]
     assert switch("2.6.31", "xen", *C).totals == switch("2.6.32", "xen", *C).totals
+
+
+@pytest.mark.parametrize("kernel", builtin_kernels())
+def test_the_tsc_flag_is_written_by_every_kernel_and_missed_when_a_patch_drops_it(
+    kernel: str, tmp_path: Path
+) -> None:
+    patch = tmp_path / "patch.toml"
+    place = "disable_tsc" if kernel in ("seed", "2.6.20", "2.6.21") else "xtra_tsc"
+    patch.write_text(f'extends = "{kernel}"\nname = "patch"\n[[change]]\ndrop = "{place}"\n')
+    facts = facts_of(shape("next_notsc", "prev_kernel"))
+    for name in ("native", "vmi", "xen", "lguest", "kvm"):
+        rules = []
+        for loaded in (load_kernel(kernel), load_kernel(str(patch))):
+            outcome = run_window(loaded, load_backend(name, loaded), facts)
+            rules.append([one.finding.rule.code for one in outcome.verdicts if one.finding.rule.code == "S1"])
+        assert rules == [[], [] if name == "lguest" else ["S1"]], name

@@ -78,3 +78,13 @@ def test_a_file_of_ones_own_is_checked_by_showing_it(tmp_path: Path) -> None:
 def test_an_unknown_backend_names_those_there_are() -> None:
     done = pvreplay("backends", "--show", "hyperv")
     assert done.code == 2 and two_lines(done.err) and "xen" in done.err
+
+
+def test_what_is_assumed_of_a_backend_is_listed_with_what_else_there_is() -> None:
+    out = " ".join(pvreplay("backends", "--show", "vmi").out.split())
+    assert "deferred in lazy CPU mode: SetCR3, UpdateKernelStack," in out
+    assert "other profiles: vmi:spec2006, vmi:nothing-queued, vmi:hvm-ident" in out
+    assert "entering a lazy mode crosses (enter_crosses): no" in out
+    (ident,) = json.loads(pvreplay("backends", "--show", "vmi:hvm-ident", "-f", "json").out)["backends"]
+    assert ident["settings"]["kernel_rpl"] == 0 and ident["settings"]["implicit"] == ["EFLAGS.IOPL"]
+    assert "kernel_rpl 1" in pvreplay("backends", "--show", "xen").out

@@ -9,7 +9,7 @@ from pvreplay.machine.backend import MODE_MMU, MODE_NONE
 from pvreplay.machine.machine import Machine
 from pvreplay.machine.ops import ALIASES, OPS, parse
 from pvreplay.machine.policy import get_policy
-from pvreplay.machine.resources import names, text
+from pvreplay.machine.resources import BITS, names, text
 from tests.machine_helpers import backend, counts, stepped
 
 WINDOW = "begin enter_lazy_cpu write_cr3 load_sp0 load_tls leave_lazy_cpu end"
@@ -163,3 +163,36 @@ def test_an_unknown_op_or_operand_is_refused_with_what_is_allowed(token: str, me
     with pytest.raises(UsageError, match=message) as caught:
         parse(token)
     assert caught.value.hint
+
+
+def test_without_batching_an_entry_is_in_effect_at_once() -> None:
+    order = "begin enter_lazy_cpu write_cr3=mmB"
+    assert stepped(order, "xen-unbatched").effective[BITS["CR3"]] == "mmB"
+    assert BITS["CR3"] not in stepped(order, "xen").effective
+
+
+def test_the_io_bitmap_is_a_hypercall_on_xen_only_since_it_is_a_pv_op() -> None:
+    for op in ("invalidate_io_bitmap", "update_io_bitmap"):
+        for kernel in ("2.6.21", "2.6.35", "3.1", "4.13"):
+            assert counts(stepped(op, "xen", kernel)) == (0, 0, 0, 0), (op, kernel)
+        assert counts(stepped(op, "xen", "5.17")) == (1, 0, 0, 0)
+
+
+def test_a_pte_of_another_mm_outside_a_section_traps_until_one_function_serves_every_mm() -> None:
+    kernels = {"2.6.35": (0, 0, 1, 0), "3.1": (0, 0, 1, 0), "4.13": (0, 0, 1, 0), "5.17": (1, 0, 0, 0)}
+    assert {kernel: counts(stepped("set_pte_other", "xen", kernel)) for kernel in kernels} == kernels
+
+
+def test_an_inner_section_in_an_interrupt_flushes_nothing_under_generic2025() -> None:
+    machine = Machine(backend("xen"), policy=get_policy("generic2025"))
+    inner = ["irq_enter", "enter_mmu", "leave_mmu", "irq_exit"]
+    for op in ["enter_mmu", "set_pte:a", *inner, "set_pte:b", "leave_mmu"]:
+        machine.step(op)
+    assert counts(machine) == (1, 2, 0, 0) and machine.flushes == {"leave_mmu": 1}
+
+
+def test_a_kernel_without_lazy_modes_has_no_flush_of_them() -> None:
+    with_modes, without = (Machine(backend("vmi", "2.6.21"), lazy_mmu=lazy) for lazy in (True, False))
+    for machine in (with_modes, without):
+        machine.step("flush")
+    assert (with_modes.rom_calls, without.rom_calls) == (2, 0)

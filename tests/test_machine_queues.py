@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvreplay.machine.queue import QueueSpec, make_queue
+from pvreplay.machine.resources import BITS
 from tests.machine_helpers import counts, stepped
 
 XEN_OLD = QueueSpec(kind="multicall", entries=32, arg_bytes=512, bound=">", align=8, callbacks=32)
@@ -126,3 +127,14 @@ def test_millions_of_writes_are_stepped_by_period() -> None:
 def test_a_queue_without_a_limit_takes_millions_of_writes_at_once() -> None:
     machine = stepped("enter_lazy_mmu set_pte*4000000000 leave_lazy_mmu", "vmi", "2.6.24")
     assert (machine.hypercalls, machine.entries) == (1, 4_000_000_000)
+
+
+def test_what_a_full_ring_sends_itself_is_in_effect() -> None:
+    machine = stepped("begin enter_lazy_cpu load_sp0*64 write_cr3=mmB", "lguest")
+    assert machine.queue.length == 0 and machine.effective[BITS["CR3"]] == "mmB"
+
+
+def test_a_rom_queue_with_a_limit_flushes_when_it_is_full() -> None:
+    queue = make_queue(QueueSpec(kind="rom", entries=2))
+    flushes = [queue.put(0, "", False, 0)[1] for _ in range(5)]
+    assert flushes == [None, None, ("full", 2, 1), None, ("full", 2, 1)] and queue.take() == (1, 1)

@@ -41,6 +41,22 @@ def test_a_clean_run_says_so_and_a_broken_rule_is_drawn_with_its_mark() -> None:
     assert "pvreplay rule H1" in out
 
 
+def test_the_verdict_counts_the_performance_findings_that_are_listed() -> None:
+    perf = {"severity": "perf", "rule": "W6", "name": "trap-read", "message": "emulated", "op": "read_cr0"}
+    found = [
+        violation(**perf, count=500),
+        violation(**perf, count=59),
+        violation(**perf | {"op": "read_cr4"}),
+    ]
+    out = text.render(report(violations=found))
+    assert "2 performance findings" in out
+    assert [line.split("  ")[:1] for line in out.splitlines() if line.startswith("W6")] == [
+        ["W6 trap-read"]
+    ] * 2
+    assert re.search(r"^W6 trap-read .* 559 times", out, re.MULTILINE)
+    assert "3 performance findings" in text.render(report(violations=found), verbose=1)
+
+
 def test_only_steps_near_the_fault_are_drawn_unless_verbose() -> None:
     drawn = [DrawnStep(index=n, op=f"op{n}", disposition="plain", mark=n == 10) for n in range(20)]
     few, all_of_them = (

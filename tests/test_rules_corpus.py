@@ -240,3 +240,44 @@ def test_the_drawing_shows_where_the_mode_was_entered_and_the_write_queued() -> 
     assert drawn[4].mark and "reads GDT.TLS" in drawn[4].detail
     assert drawn[5].disposition == "flush" and drawn[5].detail.startswith("1 hypercall, 4 entries")
     assert raw.message == "GDT.TLS still queued since step 3"
+
+
+def test_a_handler_that_is_said_to_read_what_is_queued_is_a_raw_hazard() -> None:
+    order = "begin enter_cpu load_tls {} leave_cpu end"
+    for event in ("fault:TLS", "nmi:TLS nmi_exit", "irq_enter:TLS+SPEC_CTRL irq_exit"):
+        assert found(order.format(event), "xen", "") == [("H1", 3)], event
+        assert found(order.format(event), "native", "") == []
+    section = "enter_mmu set_pte:k irq_enter:PTE:{} irq_exit leave_mmu"
+    assert found(section.format("k"), "xen", "") == [("H1", 2)]
+    assert found(section.format("other"), "xen", "") == []
+
+
+def test_of_two_resources_that_must_agree_a_handler_may_read_both_old_ones() -> None:
+    assert found("begin enter_cpu write_cr3 fault:vmalloc leave_cpu set_current end", "xen", "") == []
+    assert found("begin enter_cpu write_cr3 fault:CR3 leave_cpu set_current end", "xen", "") == [("H1", 3)]
+
+
+def test_the_fpu_is_not_loaded_before_ts_is_cleared() -> None:
+    stale = "begin fpu_restore clts end"
+    for backend in ("native", "xen", "kvm"):
+        assert found(stale, backend, "--want TS=0 --hw TS=1") == [("H4", 1)]
+    assert found(stale, "native", "--want TS=0 --hw TS=0") == []
+
+
+def test_a_copy_is_known_by_its_resource_whatever_it_is_called() -> None:
+    assert found("set_ts shadow_read:TS shadow_use:CR0.TS", "native", "") == []
+    assert found("shadow_read:TS set_ts shadow_use:CR0.TS", "native", "") == [("H5", 2)]
+
+
+def test_a_batch_between_a_parked_section_and_its_return_is_not_empty() -> None:
+    order = "enter_mmu set_pte:a begin start_cs {} end_cs end set_pte:b set_pte:c leave_mmu"
+    for backend in ("xen", "vmi", "lguest"):
+        assert found(order.format("load_tls load_sp0"), backend, "") == []
+    assert found(order.format("read_pte:z"), "lguest", "") == [("W5", 5)]
+
+
+def test_sections_in_an_interrupt_have_no_effect_where_the_contract_says_so() -> None:
+    order = "begin enter_cpu load_sp0 irq_enter enter_mmu leave_mmu irq_exit load_tls leave_cpu end"
+    assert run(f"pvreplay check '{order}' --backend xen --policy generic2025") == []
+    (overlap,) = run(f"pvreplay check '{order}' --backend xen")
+    assert (overlap.rule, overlap.step) == ("P3", 4)

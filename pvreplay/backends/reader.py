@@ -216,7 +216,8 @@ def _resolve(
         row = pick([[row for row in layer.setting if row.name == name] for layer in layers])
         return default if row is None else row.value
 
-    profile = _profile(spec, path, profile_name, layers, rows)
+    profiles = {one.name: one for layer in reversed(layers) for one in layer.profile}
+    profile = _profile(spec, path, profile_name, layers, profiles, rows)
     kernel_rpl = profile.kernel_rpl if profile is not None else setting("kernel_rpl", 0)
     irq = setting("irq_ignores_lazy", "kernel")
     title = top.title or (layers[-1].title if len(layers) > 1 else "")
@@ -241,6 +242,7 @@ def _resolve(
         modes=modes,
         rows=rows,
         profile=profile,
+        profiles=tuple(profiles),
         traits={"kernel_rpl": int(kernel_rpl)},
         implicit=_implicit(path, setting("implicit", []), int(kernel_rpl)),
         reloads_selectors=bool(setting("reloads_selectors", False)),
@@ -283,7 +285,8 @@ def _clamp(
 
 
 def _implicit(path: str, names: Any, kernel_rpl: int) -> int:
-    mask = 0
+    # The flags pop of switch_to() restores IOPL at CPL 0 (Linux v2.6.21 include/asm-i386/system.h:18-29).
+    mask = 0 if kernel_rpl else res.IOPL
     for name in names if isinstance(names, list) else [names]:
         bit = res.lookup(str(name))
         if bit is None:
@@ -295,11 +298,13 @@ def _implicit(path: str, names: Any, kernel_rpl: int) -> int:
 
 
 def _profile(
-    spec: str, path: str, wanted: str, layers: list[BackendFile], rows: dict[str, OpRow]
+    spec: str,
+    path: str,
+    wanted: str,
+    layers: list[BackendFile],
+    profiles: dict[str, RomProfile],
+    rows: dict[str, OpRow],
 ) -> RomProfile | None:
-    profiles: dict[str, RomProfile] = {}
-    for layer in reversed(layers):
-        profiles.update((profile.name, profile) for profile in layer.profile)
     if wanted:
         if wanted not in profiles:
             raise UsageError(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
     from pvreplay.machine.backend import Backend
 
-MODEL = 1
+MODEL = 2
 """Raised by hand when the loop, the machine or a rule gives another result from the same data."""
 
 _WORDS = frozenset({"source", "note", "since", "until", "assumption"})

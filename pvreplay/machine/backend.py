@@ -92,6 +92,7 @@ class RomProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     otherwise; one in *local* never crosses; one in *ident* is left as a native
     instruction and is not even a ROM call; every other call crosses.
     *cross_drains*: a call that crosses takes the deferred ones along.
+    *enter_crosses*: so does entering a lazy mode (SetLazyMode).
     """
 
     name: str
@@ -102,6 +103,7 @@ class RomProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ident: tuple[str, ...] = ()
     kernel_rpl: int = 1
     cross_drains: bool = False
+    enter_crosses: bool = False
     assumption: str = ""
     source: str = ""
 
@@ -246,13 +248,15 @@ class Backend:
     (IOPL by the flags pop at CPL 0).  *reloads_selectors*: the hypervisor
     saves and reloads the guest's selectors itself.  *hypercall_drains*: any
     hypercall drains the queue first.  *irq_ignores_lazy*: nothing is queued in
-    an interrupt.  *notes* are what a reader of this run's numbers must know,
-    *file_notes* what the file says about the backend whatever is priced.
+    an interrupt.  *profiles*: the names that *profile* was chosen from.  *notes*
+    are what a reader of this run's numbers must know, *file_notes* what the file
+    says about the backend whatever is priced.
     """
 
     __slots__ = (
         "base",
         "description",
+        "enter_crosses",
         "file_notes",
         "form",
         "hypercall_drains",
@@ -263,6 +267,7 @@ class Backend:
         "notes",
         "path",
         "profile",
+        "profiles",
         "queue",
         "reloads_selectors",
         "rows",
@@ -285,6 +290,7 @@ class Backend:
         modes: Mapping[Event, ModeRow],
         rows: Mapping[str, OpRow],
         profile: RomProfile | None,
+        profiles: tuple[str, ...],
         traits: Mapping[str, int],
         implicit: int,
         reloads_selectors: bool,
@@ -304,9 +310,11 @@ class Backend:
         self.modes = dict(modes)
         self.rows = rows
         self.profile = profile
+        self.profiles = profiles
         self.traits = traits
         self.implicit = implicit
         self.reloads_selectors = reloads_selectors
+        self.enter_crosses = profile is not None and profile.enter_crosses
         self.irq_ignores_lazy = irq_ignores_lazy
         self.hypercall_drains = queue.kind == "ring" or (profile is not None and profile.cross_drains)
         self.rows_version = rows_version

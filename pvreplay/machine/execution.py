@@ -60,7 +60,8 @@ class Execution:
             mode if self._lazy[mode] and not (self.irq_depth and self.backend.irq_ignores_lazy) else MODE_NONE
         )
         if self.in_window:
-            self.issued |= op.writes
+            # The guest has done its part even where the backend makes nothing of it.
+            self.issued |= op.token.writes
             if mode != MODE_CPU and op.modes >> MODE_CPU & 1 and self._defers:
                 view.flags |= vw.OUTSIDE
                 if not self.window_used_cpu:
@@ -126,15 +127,12 @@ class Execution:
         view.hypercalls += times
 
     def _enqueue(self, view: View, op: Disposition, entries: int, repeat: int) -> None:
+        if self._unbatched:
+            self._one_by_one(view, entries * repeat)
+            return
         view.how = "queued"
         view.flags |= vw.QUEUED
         index = view.index
-        if self._unbatched:
-            total = entries * repeat
-            view.hypercalls += total
-            view.entries += total
-            self._count_flush(view, "unbatched", 1, total)
-            return
         dead = self.pending & op.writes & ~res.PTE
         if dead:
             view.since = {bit: at for bit, at in self.since.items() if bit & dead}
@@ -151,8 +149,10 @@ class Execution:
         if dead and not view.flush:
             view.dead = dead
             view.flags |= vw.DEAD
-        if not self.queue.length:
-            return  # a full ring: the call itself went out, after everything queued
+        if not self.queue.length:  # a full ring: the call itself went out, after everything queued
+            if op.token.value:
+                self.effective[op.writes] = op.token.value
+            return
         writes = op.writes
         self.pending |= writes
         while writes:
@@ -170,8 +170,8 @@ class Execution:
         Right after a flush of its own the queue holds that one op and nothing
         else, so from the second flush on every period is like the one before.
         """
-        if isinstance(self.queue, Rom):  # without a limit, it would be stepped to the end
-            self.queue.put_many(entries * repeat)
+        # Without a limit it would be stepped to the end.
+        if isinstance(self.queue, Rom) and self.queue.put_many(entries * repeat):
             view.entries += entries * repeat
             return
         put = self.queue.put
@@ -211,10 +211,7 @@ class Execution:
         elif outside == be.OUT_HYPERCALL:
             self._hypercall(view, op, repeat)
         elif self._unbatched:
-            view.how = "immediate"
-            view.hypercalls += entries * repeat
-            view.entries += entries * repeat
-            self._count_flush(view, "unbatched", 1, entries * repeat)
+            self._one_by_one(view, entries * repeat)
         else:
             # Appended to what is queued, and everything flushed in order: no hazard.
             reason = "other_class" if lazy else "irq" if self.mode and self.irq_depth else "immediate_op"
@@ -231,6 +228,13 @@ class Execution:
             if repeat > 2:
                 view.entries += (repeat - 2) * last.entries
                 self._flushed(view, last, repeat - 2)
+
+    def _one_by_one(self, view: View, entries: int) -> None:
+        """The unbatched baseline: every entry is a hypercall of its own, at once."""
+        view.how = "immediate"
+        view.hypercalls += entries
+        view.entries += entries
+        self._count_flush(view, "unbatched", 1, entries)
 
     def _rom(self, view: View, op: Disposition, slots: int, lazy: int, repeat: int) -> None:
         times = slots * repeat

@@ -21,6 +21,7 @@ from pvreplay.machine.watch import Watch
 
 __all__ = ["HISTORY_MAX", "Context", "Machine", "Watch"]
 
+_SECTION_ENDS: Final = ("enter_lazy_mmu", "leave_lazy_mmu")
 HISTORY_MAX: Final = 4096
 """Steps remembered for drawings; a longer sequence forgets its middle, never its counts."""
 
@@ -116,6 +117,9 @@ class Machine(Execution):
     # --- lazy modes -------------------------------------------------------------------------------
 
     def _transition(self, view: View, name: str) -> None:
+        if self.irq_depth and self._counts_sections and name in _SECTION_ENDS:
+            view.how = "nothing"  # generic2025: no effect in interrupt context
+            return
         view.flags |= vw.MODE
         view.how = "mode"
         if name == "leave_lazy_cpu" or name == "end_context_switch":
@@ -150,6 +154,8 @@ class Machine(Execution):
                 view.rom_calls += row.rom_calls
                 if row.flush != "never":
                     self._drain(view, "enter")
+                if row.rom_calls and self.backend.enter_crosses and not self._unbatched:
+                    view.hypercalls += row.rom_calls
         if self.mode == MODE_NONE:
             self.section_ops = 0
         if self.mode != mode:
@@ -160,6 +166,7 @@ class Machine(Execution):
 
     def _leave(self, view: View, mode: int, reason: str = "") -> None:
         reason = reason or ("leave_cpu" if mode == MODE_CPU else "leave_mmu")
+        view.deferred = self.section_ops
         if self._lazy[mode]:
             row = self.backend.modes.get("leave_cpu" if mode == MODE_CPU else "leave_mmu")
             if row is not None:
@@ -175,7 +182,7 @@ class Machine(Execution):
     def _flush_op(self, view: View) -> None:
         row = self.backend.modes.get("flush")
         if row is not None and (
-            self._lazy[self.mode] or (row.any_mode and not self.mode and self._lazy[MODE_CPU])
+            self._lazy[self.mode] or (row.any_mode and not self.mode and self._lazy[MODE_MMU])
         ):
             self._mode_flush(view, row, "explicit")
 

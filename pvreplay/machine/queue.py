@@ -17,7 +17,7 @@ class QueueSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a backend's queue; fields that a kind does not use stay at their default.
 
     *kind*: none; multicall (Xen); ring (lguest); bytes (KVM); rom (VMI: in the
-    ROM, no limit known).  *bound*: the queue is flushed when used + new bytes
+    ROM; *entries* 0 is no limit known).  *bound*: the queue is flushed when used + new bytes
     are ``>`` or ``>=`` *arg_bytes*.
     """
 
@@ -177,20 +177,27 @@ class Bytes:
 
 
 class Rom:
-    """VMI: in the ROM; its capacity is not published, so it has none here."""
+    """VMI: in the ROM.  Its capacity is not published: none, unless a file sets *entries*."""
 
-    __slots__ = ("length",)
+    __slots__ = ("_slots", "length")
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = 0) -> None:
+        self._slots = slots
         self.length = 0
 
     def put(self, size: int, call: str, extend: bool, callbacks: int) -> tuple[int, Flush | None]:
+        flush = None
+        if self._slots and self.length == self._slots:
+            flush = Flush("full", *self.take())
         self.length += 1
-        return 1, None
+        return 1, flush
 
-    def put_many(self, entries: int) -> None:
-        """Add *entries* entries: it never flushes by itself."""
+    def put_many(self, entries: int) -> bool:
+        """Add *entries* entries at once, where that cannot flush; whether it could be done."""
+        if self._slots:
+            return False
         self.length += entries
+        return True
 
     def take(self) -> tuple[int, int]:
         length = self.length
@@ -206,4 +213,4 @@ def make_queue(spec: QueueSpec) -> Queue:
         return Ring(spec)
     if spec.kind == "bytes":
         return Bytes(spec)
-    return Rom()
+    return Rom(spec.entries)

@@ -44,12 +44,14 @@ class View:
 
     *mode* and *entered* are before the step, *mode_after* and *pending* after
     it.  *raw*, *waw* and *dead* are masks of resources, *since* gives for each
-    of them (and for *raw* first) the step that queued it.  *repeat*: how many
-    equal ops this step stands for.
+    of them (and for *raw* first) the step that queued it.  *deferred*: deferrable
+    ops in the section that this step left.  *repeat*: how many equal ops this
+    step stands for.
     """
 
     __slots__ = (
         "dead",
+        "deferred",
         "disposition",
         "entered",
         "entries",
@@ -91,7 +93,7 @@ class View:
         self.raw = self.waw = self.dead = self.flags = 0
         self.hypercalls = self.entries = self.traps = self.rom_calls = 0
         self.flush = ""
-        self.flushed = self.queue = self.pending = 0
+        self.deferred = self.flushed = self.queue = self.pending = 0
         self.since = _NOTHING
 
     @property

@@ -173,7 +173,7 @@ class _Search:
             for cpu, task_id in chunk.on:
                 state.runs_on(cpu, task_id)
                 self._current[cpu] = task_id
-            state.st[st.P_OPS] = len(self.trace.meta.ops)
+            state.allow_ops(len(self.trace.meta.ops))
             found = self._in(chunk.events, base)
         except TraceError as error:
             where = where_is(self.trace, chunk, state.at, base)

@@ -9,7 +9,7 @@ import msgspec
 Severity = Literal["security", "error", "perf"]
 
 
-class Totals(msgspec.Struct, kw_only=True):
+class Totals(msgspec.Struct, kw_only=True, gc=False):
     """Counts of one op, one reason or one whole run.
 
     *hypercalls* are crossings asked for by the guest; *entries* what queued
@@ -29,8 +29,8 @@ class BackendResult(msgspec.Struct, kw_only=True):
 
     *hypercalls*, *entries*, *traps* and *rom_calls* are totals of everything
     replayed = *in_switch* + the sum of *outside*.  *histogram* is hypercalls in
-    one switch -> number of switches; *flushes* reason -> number of flushes that
-    crossed; *batch_sizes* entries in a batch -> number of batches; *by_op* adds
+    one switch -> number of switches; *flushes* reason -> number of flushes, of
+    which some ride on another hypercall; *batch_sizes* entries in a batch -> number of batches; *by_op* adds
     up to the totals, a flush being charged to the op that drained the queue.
     """
 

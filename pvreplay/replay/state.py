@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+from array import array
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
-from pvreplay.machine.shape import GUARDS, UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
+from pvreplay.replay import _rows_cy as lookup
 from pvreplay.replay.histogram import Row
 from pvreplay.trace.events import CPU_MAX, MM_MAX, TASK_MAX
 
@@ -285,57 +288,26 @@ class State:
         at = self._sequence_at[number]
         return tuple(self.arena[at + 1 : at + 1 + (self.arena[at] & 0xFFFFFFFF)])
 
-    def current(self, cpu: int) -> int:
-        """The task that runs on *cpu*, 0 for its idle task."""
-        return self.tasks[self.cpus[cpu * _CPU_WORDS] + 5] if cpu < self.nr_cpus else 0
-
-    def open_sequence(self, cpu: int) -> tuple[int, list[int]] | None:
-        """The first event and the items so far of the sequence that is open on *cpu*."""
-        at = cpu * _CPU_WORDS
-        if not self.cpus[at + 12] & 1:
-            return None
-        start = cpu * self.st[P_CAP]
-        return self.clocks[at // 2 + 8], list(self.buf[start : start + self.cpus[at + 13]])
-
-    def task_state(self, cpu: int, task: int) -> dict[str, int] | None:
-        """What is known of *task* now (0 is the idle task of *cpu*) by name; None when it is not defined."""
-        if not 0 <= task < self.nr_tasks or cpu >= self.nr_cpus:
-            return None
-        row = 8 * (CPU_MAX + task if task else cpu)
-        flags, mm, *tls = self.tasks[row : row + 5]
-        told = {name: flags >> bit & 1 for name, bit in _FLAG_BITS.items()}
-        told |= {f"tls{slot}": word for slot, word in enumerate(tls)}
-        told |= {"fpu": int(bool(flags & _USEDFPU)), "parked": flags >> GUARDS["prev_parked"] & 1}
-        return told | {"mm": mm, "iopl": flags & 3, "fpu_counter": flags >> 24, "ldt": self.ldt[mm]}
-
     def rows(self) -> list[Row]:
         """Everything counted, in the order of first occurrence."""
-        table, bits = self.table, self.st[P_BITS]
-        size = 2 << bits
+        count, start = self.st[S_ROWS], 2 << self.st[P_BITS]
+        counts = _words(count, "Q")
+        lookup.counts(self.table, self.st[P_BITS], count, counts)
+        # an array gives its numbers faster than a view of memory does
+        words = array("Q", self.table[start : start + 3 * count].tobytes())
         found = []
-        for at in range(size, size + 3 * self.st[S_ROWS], 3):
-            key, event_prev, time_ns = table[at : at + 3]
-            slot = (key * HASH & _MASK64) >> (64 - bits) << 1
-            while table[slot] ^ _MASK64 != key:
-                slot = (slot + 2) & (size - 1)
+        for key, event_prev, time_ns, times in zip(
+            words[::3], words[1::3], words[2::3], counts, strict=False
+        ):
             unit, payload = UNIT_SWITCH, key & 0x7FFFFFF
             if payload >> 26:
                 payload &= 0x3FFFFFF
                 unit = _SPECIAL_UNITS.get(payload, UNIT_SEQ)
                 payload = max(payload - 2, 0)
-            found.append(
-                Row(
-                    unit_type=unit,
-                    payload=payload,
-                    cpu=key >> 27 & 0x1FFF,
-                    task=key >> 40,
-                    count=table[slot + 1],
-                    first_event=event_prev & (MAX_EVENTS - 1),
-                    first_time_ns=time_ns,
-                    first_prev=event_prev >> 40,
-                )
-            )
-        found.sort(key=row_order)
+            cpu, first = key >> 27 & 0x1FFF, event_prev & (MAX_EVENTS - 1)
+            found.append(Row(unit, payload, cpu, key >> 40, times, first, time_ns, event_prev >> 40))
+        if any(one.first_event >= other.first_event for one, other in pairwise(found)):
+            found.sort(key=row_order)
         return found
 
 

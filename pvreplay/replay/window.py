@@ -186,6 +186,8 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
     # From 5.5 iopl() is a special I/O bitmap: EFLAGS.IOPL is always 0 (c8137ace5638).
     if facts["iopl_differs"] and kernel.version < (5, 5):
         differs |= res.IOPL
+    if facts["prev_notsc"] != facts["next_notsc"]:
+        differs |= res.CR4_TSD
     # A back end that clears a selector in load_tls clears the one that its kernels need cleared.
     if facts["prev_gs"] and backend.reloads_selectors and not backend.table["load_tls"].clears:
         live |= res.BITS[kernel.user_segment]

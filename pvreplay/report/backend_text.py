@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from pvreplay.machine.backend import Backend, OpRow
+from pvreplay.machine import resources as res
+from pvreplay.machine.backend import Backend, OpRow, RomProfile
 from pvreplay.report.page import Page
 
 WORDS = {"cpu": "lazy CPU", "mmu": "lazy MMU"}
@@ -69,7 +70,14 @@ def as_data(backend: Backend) -> dict[str, Any]:
         "rows_version": backend.rows_version,
         "queue": backend.queue,
         "modes": list(backend.modes.values()),
+        "settings": {
+            "kernel_rpl": backend.traits["kernel_rpl"],
+            "implicit": res.names(backend.implicit),
+            "irq_ignores_lazy": backend.irq_ignores_lazy,
+            "reloads_selectors": backend.reloads_selectors,
+        },
         "profile": backend.profile,
+        "profiles": list(backend.profiles),
         "ops": [backend.rows[name] for name in sorted(backend.rows)],
         "notes": [*backend.notes, *backend.file_notes],
         "sources": list(backend.sources),
@@ -88,6 +96,9 @@ def show_text(backend: Backend, kernel: str, *, color: bool = False, ascii: bool
     if backend.description:
         page.blank()
         page.flow(" ".join(backend.description.split()), indent=2)
+    _section(page, "settings", _settings(backend))
+    if backend.profile is not None:
+        _section(page, f"ROM profile {backend.profile.name}", _profile(backend, backend.profile))
     _section(page, "queue", _queue(backend))
     page.blank()
     page.line(("lazy modes", "head"))
@@ -136,6 +147,38 @@ def fate(row: OpRow) -> str:
     if row.shadow:
         text += ", read from a copy"
     return text
+
+
+def _settings(backend: Backend) -> list[str]:
+    implicit = ", ".join(res.names(backend.implicit))
+    return [
+        f"kernel_rpl {backend.traits['kernel_rpl']}: the privilege level the kernel finds itself at",
+        f"implicit {implicit or 'nothing'}: what needs no op at a switch",
+        f"irq_ignores_lazy {_yes(backend.irq_ignores_lazy)}: whether nothing is queued in an interrupt",
+        f"reloads_selectors {_yes(backend.reloads_selectors)}: whether the hypervisor reloads selectors",
+    ]
+
+
+def _profile(backend: Backend, profile: RomProfile) -> list[str]:
+    calls = [
+        ("deferred in lazy CPU mode", profile.cpu),
+        ("deferred in lazy MMU mode", profile.mmu),
+        ("answered in the ROM", profile.local),
+        ("left as native instructions", profile.ident),
+    ]
+    others = [f"{backend.base}:{name}" for name in backend.profiles if name != profile.name]
+    return [
+        *(f"{what}: {', '.join(names)}" for what, names in calls if names),
+        "every other call crosses at once",
+        f"a call that crosses takes the deferred ones along (cross_drains): {_yes(profile.cross_drains)}",
+        f"entering a lazy mode crosses (enter_crosses): {_yes(profile.enter_crosses)}",
+        f"other profiles: {', '.join(others) or 'none'}",
+        *([" ".join(profile.source.split())] if profile.source else []),
+    ]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _queue(backend: Backend) -> list[str]:

@@ -119,10 +119,4 @@ def headline(violation: Violation) -> str:
 
 def total(violations: list[Violation]) -> str:
     """What a whole run found, in words: ``2 violations, 1 performance finding``."""
-    words = {"security": "security violation", "error": "violation", "perf": "performance finding"}
-    counts = [
-        (sum(found.severity == severity for found in violations), words[severity])
-        for severity in order.SEVERITIES
-    ]
-    told = [f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n]
-    return ", ".join(told) or "no rule broken"
+    return ", ".join(told for _, told in order.counted(violations)) or "no rule broken"

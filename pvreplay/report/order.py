@@ -27,6 +27,17 @@ def violations(found: Iterable[Violation]) -> list[Violation]:
     )
 
 
+def counted(found: Iterable[Violation]) -> list[tuple[str, str]]:
+    """(severity, how many in words) of each severity that occurs: ``("error", "2 violations")``."""
+    words = {"security": "security violation", "error": "violation", "perf": "performance finding"}
+    severities: list[str] = [violation.severity for violation in found]
+    return [
+        (severity, f"{n} {words[severity]}{'s' if n > 1 else ''}")
+        for severity in SEVERITIES
+        if (n := severities.count(severity))
+    ]
+
+
 def backend(result: BackendResult) -> BackendResult:
     """*result* with every table sorted by its key, numbers as numbers."""
     return msgspec.structs.replace(

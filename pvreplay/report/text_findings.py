@@ -22,17 +22,15 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
     *verbose* draws those too, and lifts *top*.
     """
     ranked = order.violations(report.violations)
-    page.flow(*_verdict(ranked))
+    drawn = [found for found in ranked if verbose or found.severity != "perf"]
+    listed = _joined([found for found in ranked if not verbose and found.severity == "perf"])
+    page.flow(*_verdict([*drawn, *listed]))
     if report.not_checked:
         _not_checked(page, report.not_checked, verbose)
     names = [result.name for result in report.backends]
     groups: dict[tuple[str, str], list[Violation]] = {}
-    listed = []
-    for found in ranked:
-        if verbose or found.severity != "perf":
-            groups.setdefault((found.rule, found.op), []).append(found)
-        else:
-            listed.append(found)
+    for found in drawn:
+        groups.setdefault((found.rule, found.op), []).append(found)
     for group in list(groups.values())[: None if verbose else top]:
         page.blank()
         violation_lines(page, group[0], names, verbose)
@@ -40,7 +38,6 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
             _also(page, found, names)
     if listed:
         page.blank()
-    listed = _joined(listed)
     for found in listed[:top]:
         _one_line(page, found, names)
     hidden = 0 if verbose else max(0, len(groups) - top) + max(0, len(listed) - top)
@@ -85,20 +82,13 @@ def _one_line(page: Page, found: Violation, priced: list[str]) -> None:
     )
 
 
-def _verdict(found: list[Violation]) -> list[tuple[str, str]]:
-    if not found:
+def _verdict(told: list[Violation]) -> list[tuple[str, str]]:
+    if not told:
         return [("no rule broken", "good")]
-    spans: list[tuple[str, str]] = []
-    for severity in order.SEVERITIES:
-        n = sum(violation.severity == severity for violation in found)
-        if n:
-            what = {"security": "security violation", "error": "violation", "perf": "performance finding"}[
-                severity
-            ]
-            spans.append((f"{n} {what}{'s' if n > 1 else ''},", STYLE[severity]))
-    last, style = spans[-1]
-    spans[-1] = (last.rstrip(","), style)
-    return spans
+    counts = order.counted(told)
+    return [
+        (words if severity == counts[-1][0] else f"{words},", STYLE[severity]) for severity, words in counts
+    ]
 
 
 def _not_checked(page: Page, not_checked: dict[str, str], verbose: int) -> None:

@@ -4,7 +4,9 @@ What it does
     Fires when an op takes effect at once and reads a resource whose write was
     queued earlier and has not been flushed: a selector load while the TLS
     descriptors are queued, an FPU restore while the clearing of TS is queued,
-    a PTE read back inside a lazy MMU section.
+    a PTE read back inside a lazy MMU section. The same for an interrupt, NMI or
+    fault whose handler reads such a resource, named as its operand
+    (irq_enter:PTE:k); a handler that reads two which must agree is P7's.
 
 Why it is bad
     The hardware (or the page table in memory) still holds the old value. The
@@ -22,6 +24,8 @@ Example that fires
       fires at step 3
     pvreplay check 'enter_mmu set_pte:u set_pte:kmap touch:kmap leave_mmu' --backend xen
       fires at step 3
+    pvreplay check 'begin enter_cpu load_tls fault:TLS leave_cpu end' --backend xen
+      fires at step 3
 
 Example that stays silent
     pvreplay check 'begin enter_cpu write_cr3 load_tls leave_cpu loadsegment:fs end' --backend xen
@@ -30,11 +34,12 @@ Example that stays silent
     pvreplay check 'enter_mmu set_pte:k irq_enter flush read_pte:k set_pte:k irq_exit leave_mmu' --backend kvm
     pvreplay check 'enter_mmu set_pte:u set_pte:kmap flush touch:kmap leave_mmu' --backend xen
     pvreplay check 'begin enter_cpu write_cr3 load_tls loadsegment:fs leave_cpu end' --backend native
+    pvreplay check 'begin enter_cpu load_tls leave_cpu fault:TLS end' --backend xen
 
 What it cannot see
     Reads that are no op of the trace: what an interrupt or fault handler looks
-    at, unless its reads are recorded. A PTE without a label is any PTE: a read
-    back without one is taken to be of a queued one.
+    at, unless its reads are recorded or its operand names them. A PTE without a
+    label is any PTE: a read back without one is taken to be of a queued one.
 
 Bugs it would have caught
     The order the first patch's comments forbid (2006): TLS and LDT before the
@@ -54,6 +59,7 @@ from __future__ import annotations
 from pvreplay.machine import resources as res
 from pvreplay.machine.view import RAW, View
 from pvreplay.rules.base import Rule
+from pvreplay.rules.p7_window import EVENTS, reads_alone
 
 
 class RawQueued(Rule):
@@ -63,8 +69,16 @@ class RawQueued(Rule):
     summary = "an op reads what is still queued"
     advice = "Flush or leave the lazy mode before the read."
     flags = RAW
+    ops = EVENTS
 
     def check(self, view: View) -> None:
-        at = view.queued_at(view.raw)
-        what = res.text(view.raw)
+        machine = view.machine
+        if view.name in EVENTS:
+            queued = reads_alone(view.disposition.token.operand) & machine.pending
+            at = min((step for bit, step in machine.since.items() if bit & queued), default=-1)
+        else:
+            queued, at = view.raw, view.queued_at(view.raw)
+        if not queued:
+            return
+        what = res.text(queued)
         self.report(view, f"{what} still queued since step {at}", key=what, related=(at, view.entered))

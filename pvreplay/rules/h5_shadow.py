@@ -49,8 +49,7 @@ class Shadow(Rule):
     needs = ("shadow",)
 
     def check(self, view: View) -> None:
-        name = view.disposition.token.operand
-        bit = res.lookup(name)
+        bit = res.lookup(view.disposition.token.operand)
         assert bit is not None  # parse() has checked it
         machine = view.machine
         if machine.pending & bit:
@@ -58,7 +57,7 @@ class Shadow(Rule):
             self.report(view, f"the write of {res.text(bit)} is still queued since step {at}", related=(at,))
             return
         for step in reversed(machine.steps[:-1]):
-            if step.name == "shadow_read" and step.disposition.token.operand == name:
+            if step.name == "shadow_read" and res.lookup(step.disposition.token.operand) == bit:
                 return
             if step.name == "sched_out" or step.disposition.writes & bit:
                 self.report(

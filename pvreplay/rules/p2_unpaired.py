@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from pvreplay.machine.backend import MODE_CPU, MODE_MMU, MODE_NAMES, MODE_NONE
 from pvreplay.machine.machine import Machine
-from pvreplay.machine.view import View
+from pvreplay.machine.view import MODE, View
 from pvreplay.rules.base import Rule
 
 LEAVES = {
@@ -60,7 +60,7 @@ class Unpaired(Rule):
 
     def check(self, view: View) -> None:
         mode = LEAVES[view.name]
-        if view.mode == mode:
+        if view.mode == mode or not view.flags & MODE:
             return
         what = MODE_NAMES[mode]
         if view.mode == MODE_NONE:

@@ -35,7 +35,7 @@ Sources
 from __future__ import annotations
 
 from pvreplay.machine.backend import MODE_NAMES, MODE_NONE
-from pvreplay.machine.view import PARKED, View
+from pvreplay.machine.view import MODE, PARKED, View
 from pvreplay.rules.base import Rule
 from pvreplay.rules.p1_nest import ENTERS
 
@@ -50,7 +50,7 @@ class Overlap(Rule):
 
     def check(self, view: View) -> None:
         mode = ENTERS[view.name]
-        if view.mode in (MODE_NONE, mode) or view.flags & PARKED:
+        if view.mode in (MODE_NONE, mode) or view.flags & PARKED or not view.flags & MODE:
             return
         self.report(
             view,

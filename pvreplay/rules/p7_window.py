@@ -146,3 +146,10 @@ def handler_reads(operand: str) -> int:
     for name in operand.split("+"):
         mask |= CLASSES.get(name) or res.lookup(name) or 0
     return mask
+
+
+def reads_alone(operand: str) -> int:
+    """What the handler of such an event reads beside the pairs that it reads both halves of."""
+    reads = handler_reads(operand)
+    paired = sum({half for pair in PAIRS if reads & pair[0] and reads & pair[1] for half in pair})
+    return reads & ~paired

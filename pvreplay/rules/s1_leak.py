@@ -22,6 +22,7 @@ Example that stays silent
 
 What it cannot see
     Whether the value written is the right one. State the trace does not hold.
+    Of a replayed switch CR3, LDT, TLS, IOPL and the TSC flag are compared.
 
 Bugs it would have caught
     CVE-2016-3157 (XSA-171), b7a584598aea ("properly context-switch IOPL on Xen

@@ -47,7 +47,7 @@ class TinyBatch(Rule):
 
     def check(self, view: View) -> None:
         mode = LEAVES[view.name]
-        ops = view.machine.section_ops
+        ops = view.deferred
         if view.mode != mode or ops > 1:
             return
         if view.hypercalls > ops or (ops == 0 and view.rom_calls):
