@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Rule = bool | int | str
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     """One distinct (unit, CPU, task) and how often it occurred.
 
     *unit_type* and *payload* are those of :mod:`pvreplay.machine.shape`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pvreplay import __version__
@@ -10,6 +10,7 @@ from pvreplay.machine.machine import Watch
 from pvreplay.machine.policy import DEFAULT_POLICY, Policy, get_policy
 from pvreplay.machine.shape import UNIT_SEQ, UNIT_SWITCH, names
 from pvreplay.replay.build import COMPILED
+from pvreplay.replay.charge import charge
 from pvreplay.replay.checked import not_checked
 from pvreplay.replay.result import Report
 from pvreplay.replay.tally import Tally, merge_violations
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from pvreplay.trace.model import Task
 
 __all__ = ["Outcome", "Tally", "facts_of", "price", "report_of", "run_window", "shape_key", "unit_outcome"]
-
-
-Unit = tuple[int, int]
-"""Unit type and payload."""
-Counts = list[tuple[int, tuple[int, ...]]]
-"""(task or CPU, how often each unit of a set occurred there)."""
 
 
 def shape_key(shape: int) -> str:
@@ -74,54 +69,45 @@ def price(
     contract = get_policy(policy) if isinstance(policy, str) else policy
     judged = all_rules() if rules is None else rules
     watch = watch_all() if rules is None else Watch(rules)
-    units = _units(hist)
-    keys = {unit: shape_key(unit[1]) if unit[0] == UNIT_SWITCH else "" for unit in units}
-    tasks = _profiles((row.task, (row.unit_type, row.payload), row.count) for row in hist.rows)
-    cpus = _profiles((row.cpu, (row.unit_type, row.payload), row.count) for row in hist.rows)
+    counts, firsts, units = _units(hist)
+    keys = [shape_key(first.payload) if first.unit_type == UNIT_SWITCH else "" for first in firsts]
+    prices: list[list[int]] = [[] for _ in firsts]
     tallies = []
     for backend in backends:
         tally = Tally(backend)
-        outcomes = {}
-        for unit, (count, first) in units.items():
-            outcome = outcomes[unit] = unit_outcome(hist, kernel, backend, *unit, watch, contract)
-            tally.add_unit(outcome, count, keys[unit], first)
+        for count, first, key, paid in zip(counts, firsts, keys, prices, strict=True):
+            outcome = unit_outcome(hist, kernel, backend, first.unit_type, first.payload, watch, contract)
+            tally.add_unit(outcome, count, key, first)
             outcome.forget()
-        for profile, places in tasks.items():
-            tally.add_tasks([outcomes[unit] for unit in profile], places)
-        for profile, places in cpus.items():
-            tally.add_cpus([outcomes[unit] for unit in profile], places)
+            paid += (*outcome.totals, len(outcome.switches))
         tallies.append(tally)
+    if backends:
+        by_task, by_cpu = charge(hist.rows, units, prices)
+        for at, tally in enumerate(tallies):
+            tally.charge(by_task, by_cpu, at)
     return report_of(hist, kernel, tallies, judged, contract)
 
 
-def _units(hist: Histogram) -> dict[Unit, tuple[int, Row]]:
-    """Distinct units -> how often in all, and the row of the first one."""
-    units: dict[Unit, tuple[int, Row]] = {}
+def _units(hist: Histogram) -> tuple[list[int], list[Row], list[int]]:
+    """The distinct units in order of appearance: how often each, the row of its first occurrence; and
+    which of them each row of *hist* is."""
+    known: dict[tuple[int, int], int] = {}
+    counts: list[int] = []
+    firsts: list[Row] = []
+    units: list[int] = []
     for row in hist.rows:
-        unit = (row.unit_type, row.payload)
-        count, first = units.get(unit, (0, row))
-        units[unit] = (count + row.count, row if row.first_event < first.first_event else first)
-    return units
-
-
-def _profiles(rows: Iterable[tuple[int, Unit, int]]) -> dict[tuple[Unit, ...], Counts]:
-    """Units -> the tasks or CPUs that did just those, and how often each of them did each.
-
-    *rows* are (task or CPU, unit, count).  A fork storm has a hundred thousand tasks and a few
-    hundred sets of units: what a set costs is looked up once.
-    """
-    done: dict[int, dict[Unit, int]] = {}
-    for place, unit, count in rows:
-        mine = done.get(place)
-        if mine is None:
-            done[place] = {unit: count}
+        unit = row.unit_type, row.payload
+        at = known.get(unit)
+        if at is None:
+            at = known[unit] = len(firsts)
+            firsts.append(row)
+            counts.append(row.count)
         else:
-            mine[unit] = mine.get(unit, 0) + count
-    profiles: dict[tuple[Unit, ...], Counts] = {}
-    for place, mine in done.items():
-        units = tuple(sorted(mine))
-        profiles.setdefault(units, []).append((place, tuple([mine[unit] for unit in units])))
-    return profiles
+            counts[at] += row.count
+            if row.first_event < firsts[at].first_event:
+                firsts[at] = row
+        units.append(at)
+    return counts, firsts, units
 
 
 def report_of(

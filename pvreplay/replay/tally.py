@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import mul
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SWITCH
@@ -10,9 +9,10 @@ from pvreplay.replay.result import BackendResult, First, Totals, Violation
 from pvreplay.rules.base import SEVERITY_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from pvreplay.machine.backend import Backend
+    from pvreplay.replay.charge import Sums
     from pvreplay.replay.histogram import Row
     from pvreplay.replay.window import Outcome
     from pvreplay.rules.base import Verdict
@@ -61,6 +61,7 @@ class Tally:
         self._histogram: dict[int, int] = {}
         self._by_task: dict[int, list[int]] = {}
         self._by_cpu: dict[int, list[int]] = {}
+        self._charged: tuple[dict[int, Totals], ...] = ()
         self._by_shape: dict[str, list[int]] = {}
         self._undeferrable: dict[str, int] = {}
         self._seen: dict[_Key, _Seen] = {}
@@ -76,13 +77,12 @@ class Tally:
         _add_to(self._by_cpu, cpu, outcome.totals, len(outcome.switches), count)
         outcome.forget()
 
-    def add_tasks(self, outcomes: Sequence[Outcome], tasks: Iterable[tuple[int, tuple[int, ...]]]) -> None:
-        """Charge *outcomes* to tasks, as (task, how often each outcome occurred), and to nothing else."""
-        _charge(self._by_task, outcomes, tasks)
-
-    def add_cpus(self, outcomes: Sequence[Outcome], cpus: Iterable[tuple[int, tuple[int, ...]]]) -> None:
-        """Charge *outcomes* to CPUs, given as (CPU, how often each outcome occurred), and to nothing else."""
-        _charge(self._by_cpu, outcomes, cpus)
+    def charge(self, by_task: Sums, by_cpu: Sums, at: int) -> None:
+        """What tasks and CPUs pay, instead of adding it up: the *at*-th five of their sums, in order."""
+        part = slice(5 * at, 5 * at + 5)
+        self._charged = tuple(
+            {place: _totals(values[part]) for place, values in sums.items()} for sums in (by_task, by_cpu)
+        )
 
     def add_unit(self, outcome: Outcome, count: int, shape_key: str, row: Row) -> None:
         """Add *count* occurrences of *outcome* to everything but CPUs and tasks."""
@@ -146,6 +146,10 @@ class Tally:
     def result(self, switches: int) -> BackendResult:
         """The sums as data; *switches* is the number the rate is per."""
         hypercalls, entries, traps, rom_calls = self._totals
+        by_task, by_cpu = self._charged or (
+            {place: _totals(values) for place, values in sorted(table.items())}
+            for table in (self._by_task, self._by_cpu)
+        )
         notes = list(self.backend.notes)
         if self._undeferrable:
             what = ", ".join(f"{op} ({times:,})" for op, times in sorted(self._undeferrable.items()))
@@ -163,8 +167,8 @@ class Tally:
             histogram=dict(sorted(self._histogram.items())),
             in_switch=_totals(self._in_switch),
             outside={name: _totals(values) for name, values in sorted(self._outside.items())},
-            by_task={task: _totals(values) for task, values in sorted(self._by_task.items())},
-            by_cpu={cpu: _totals(values) for cpu, values in sorted(self._by_cpu.items())},
+            by_task=by_task,
+            by_cpu=by_cpu,
             by_shape={shape: _totals(values) for shape, values in sorted(self._by_shape.items())},
             notes=notes,
         )
@@ -177,17 +181,6 @@ def _add_to(table: dict[K, list[int]], key: K, values: Sequence[int], number: in
     for place in range(4):
         row[place] += values[place] * count
     row[4] += number * count
-
-
-def _charge(
-    table: dict[int, list[int]], outcomes: Sequence[Outcome], places: Iterable[tuple[int, tuple[int, ...]]]
-) -> None:
-    """A row of sums for each of *places*, none of which is in *table* yet."""
-    prices = [[outcome.totals[place] for outcome in outcomes] for place in range(4)]
-    prices.append([len(outcome.switches) for outcome in outcomes])
-    columns = [price if any(price) else None for price in prices]
-    for place, counts in places:
-        table[place] = [sum(map(mul, counts, price)) if price else 0 for price in columns]
 
 
 def _absorb_rows(mine: dict[K, list[int]], theirs: dict[K, list[int]]) -> None:
