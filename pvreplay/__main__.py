@@ -40,6 +40,8 @@ def script() -> NoReturn:
 def main(argv: list[str] | None = None) -> int:
     """Run *argv* (the process's own by default) and return the exit code."""
     args = sys.argv[1:] if argv is None else argv
+    if sys.stdout is None or sys.stderr is None:
+        _fill_closed()
     gc.disable()  # importing makes no garbage; cli.flow turns it on again when the start is over
     try:
         code = _run(args)
@@ -56,6 +58,22 @@ def main(argv: list[str] | None = None) -> int:
         return _explain(error)
     finally:
         gc.enable()
+
+
+def _fill_closed() -> None:
+    """Give a stream that was closed (``>&-``) its place again, before a file we open gets its number.
+
+    Standard output then refuses every write, which is an error only if there is
+    one; what would go to standard error is dropped.
+    """
+    for number, name, mode in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, mode)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            stream = open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def _run(args: list[str]) -> int:
@@ -94,15 +112,19 @@ def _explain(error: Exception) -> int:
         return 2
     if isinstance(error, UsageError):
         command = error.ctx.command_path if error.ctx else "pvreplay"
-        _say(error.format_message(), f"Try '{command} --help'.")
+        _say(" ".join(error.format_message().split()), f"Try '{command} --help'.")  # click breaks some lines
         return 2
     if isinstance(error, ClickException):
         _say(error.format_message(), "")
         return 2
-    if isinstance(error, Abort | EOFError):
+    if isinstance(error, Abort):
         return EXIT_INTERRUPT
     if isinstance(error, OSError) and error.strerror:
+        import errno
+
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        if not where and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF):
+            where = "standard output: "  # whoever writes a file tells its name
         _say(f"{where}{error.strerror}", "")
         return 2
     if isinstance(error, MemoryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -136,6 +137,13 @@ def test_an_unexpected_exception_is_called_a_bug_and_is_never_a_verdict(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_an_end_of_file_that_nobody_expected_is_a_bug_and_no_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing_with(EOFError("ended before the marker"), monkeypatch) == entry.EXIT_BUG
+    assert "ended before the marker" in capsys.readouterr().err
+
+
 def test_running_out_of_memory_is_not_called_a_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,4 +196,38 @@ def test_a_full_disk_is_an_error_of_two_lines() -> None:
             text=True,
             timeout=60,
         )
-    assert done.returncode == 2 and two_lines(done.stderr) and "space" in done.stderr
+    assert done.returncode == 2 and two_lines(done.stderr)
+    assert done.stderr.startswith("pvreplay: standard output: No space left")
+
+
+def closing(streams: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """What the command does in a shell that closed some of its streams, as in ``>&-``."""
+    return subprocess.run(
+        ["bash", "-c", f'"$@" {streams}', "bash", sys.executable, "-m", "pvreplay", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_closed_standard_output_is_an_error_of_two_lines() -> None:
+    done = closing(">&-", "run", "--format", "json")
+    assert done.returncode == 2 and done.stderr.startswith("pvreplay: standard output: ")
+    assert two_lines(done.stderr)
+
+
+def test_a_closed_standard_output_is_no_error_when_a_file_is_written(tmp_path: Path) -> None:
+    done = closing(">&-", "run", "--format", "json", "-o", str(tmp_path / "r.json"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "r.json").read_text())["schema"] == "pvreplay.report/1"
+
+
+def test_with_standard_error_closed_a_message_does_not_go_to_standard_output() -> None:
+    done = closing("2>&-", "run", "no-such-file")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_missing_argument_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main(["completion"]) == 2
+    err = capsys.readouterr().err
+    assert two_lines(err) and "\\x" not in err and "bash, zsh, fish" in err

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pvreplay.cli import options, progress
+from pvreplay.cli.outfile import whole_or_not
 from pvreplay.errors import UsageError
+from tests.cli_helpers import PINGPONG
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -145,3 +150,43 @@ def test_a_short_run_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     shown(5)
     shown.done()
     assert screen.getvalue() == ""
+
+
+def test_a_form_for_machines_is_utf8_in_a_locale_without_its_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", stream)
+    options.emit("caf\u00e9 \u2587", None)
+    assert stream.buffer.getvalue() == "caf\u00e9 \u2587".encode()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_half_written_file(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pvreplay", "convert", "-", str(tmp_path / "x.txt")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None and process.stderr is not None
+    process.stdin.write(PINGPONG.encode() + b"# a comment\n" * 30_000)  # more than a pipe holds
+    process.stdin.flush()
+    while not os.listdir(tmp_path):  # the copy is begun
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(timeout=30) in (-number, 130)
+    assert process.stderr.read() == b"" and os.listdir(tmp_path) == []
+    process.stdin.close()
+    process.stderr.close()
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with whole_or_not(str(tmp_path / "x")) as file:
+            os.kill(os.getpid(), signal.SIGHUP)
+            file.write(b"x")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (tmp_path / "x").read_bytes() == b"x"

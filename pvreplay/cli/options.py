@@ -255,15 +255,19 @@ def check_output(output: str | None, inputs: Iterable[str] = ()) -> None:
 
 def emit(content: str | bytes, output: str | None) -> None:
     """Write *content* to stdout, or to the file *output* whole or not at all."""
-    if output is None:
-        if isinstance(content, str):
+    if output is None and isinstance(content, str):
+        try:
             sys.stdout.write(content)
-        else:
             sys.stdout.flush()
-            sys.stdout.buffer.write(content)
+            return
+        except UnicodeEncodeError:
+            pass  # a form for machines in a locale without its characters: the bytes that a file would get
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if os.path.exists(output) and not os.path.isfile(output):  # a device or a pipe: nothing to replace
         with open(output, "wb") as device:
             device.write(data)

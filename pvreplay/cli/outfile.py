@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from pvreplay.errors import UsageError
@@ -38,16 +38,46 @@ def whole_or_not(path: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "Name a file that can be written.") from None
     try:
-        with file:
-            yield file
-        if os.path.exists(target):
-            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
-        os.replace(temporary, target)
+        with _vanishes_on_signal(temporary):
+            with file:
+                yield file
+            if os.path.exists(target):
+                os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+            os.replace(temporary, target)
     except BaseException as error:
         os.unlink(temporary)
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UsageError(f"{path}: {error.strerror}", "Nothing was written.") from None
         raise
+
+
+@contextmanager
+def _vanishes_on_signal(path: str) -> Iterator[None]:
+    """Take *path* away when SIGTERM or SIGHUP ends the process, which Python lets happen without a word."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _frame: object) -> None:
+        with suppress(OSError):
+            os.unlink(path)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    # One that is ignored, as under nohup, stays so.
+    taken = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def print_lines(lines: Iterable[str]) -> None:
