@@ -14,7 +14,7 @@ import pytest
 from pvreplay.cli import options, progress
 from pvreplay.cli.outfile import whole_or_not
 from pvreplay.errors import UsageError
-from tests.cli_helpers import PINGPONG
+from tests.cli_helpers import PINGPONG, pvreplay
 
 
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -190,3 +190,17 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert (tmp_path / "x").read_bytes() == b"x"
+
+
+def test_a_dash_is_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text(PINGPONG)
+    for command in (
+        ["run", "t.txt"],
+        ["diff", "xen", "vmi", "t.txt"],
+        ["show", "t.txt", "--switch", "0"],
+        ["check", "begin end"],
+    ):
+        plain, dashed = pvreplay(*command), pvreplay(*command, "-o", "-")
+        assert dashed == plain and plain.out
+    assert os.listdir() == ["t.txt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -61,6 +62,34 @@ def test_a_recording_ends_with_the_report_of_run(fake: FakeTracefs) -> None:
     assert "300 switches" in pvreplay("record", "-b", "xen", "--", "true").out
     assert "0 events lost; t.bin: " in done.err
     assert "this kernel lacks " in done.err
+
+
+def test_a_recording_is_not_written_to_a_pipe(fake: FakeTracefs) -> None:
+    done = pvreplay("record", "-o", "-", "--", "true")
+    assert done.code == 2 and two_lines(done.err) and "convert" in done.err
+    assert not Path("-").exists()
+    assert "300 switches" in pvreplay("record", "--report", "-", "--", "true").out
+
+
+def test_a_full_disk_is_told_with_what_is_left(fake: FakeTracefs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pvreplay.record.session._write", full)
+    done = pvreplay("record", "--", "true")
+    assert done.code == 2 and two_lines(done.err)
+    assert "trace.bin: No space left" in done.err and "pvreplay run trace.bin --lenient" in done.err
+
+
+def test_a_recording_without_an_end_says_how_to_end_it(
+    fake: FakeTracefs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pvreplay.record.session.record", interrupted)
+    assert pvreplay("record").err == "pvreplay: recording until Ctrl-C\n"
+    assert pvreplay("record", "--duration", "1").err == ""
 
 
 def test_the_report_can_go_to_a_file_or_be_left_out(fake: FakeTracefs) -> None:

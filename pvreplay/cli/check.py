@@ -54,7 +54,13 @@ FILE_BYTES_MAX = 1 << 24
     show_default=True,
     help="Form of the output.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE, whole or not at all.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    callback=options.dash_is_stdout,
+    help="Write to FILE, whole or not at all.",
+)
 @click.option("--ascii", "ascii_only", is_flag=True, help="Text without a character beyond ASCII.")
 @click.option(
     "--top", type=click.IntRange(min=0), default=5, show_default=True, help="Windows drawn in text."

@@ -168,6 +168,11 @@ def inject_option(command: F) -> F:
     )(command)
 
 
+def dash_is_stdout(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """``-o -`` is what leaving it out is."""
+    return None if value == "-" else value
+
+
 def output_options(*formats: str) -> Callable[[F], F]:
     """``format`` (one of *formats*), ``output``, ``ascii``, ``top`` and ``verbose``."""
 
@@ -191,6 +196,7 @@ def output_options(*formats: str) -> Callable[[F], F]:
                 "-o",
                 "--output",
                 metavar="FILE",
+                callback=dash_is_stdout,
                 help="Write to FILE, whole or not at all, instead of the terminal.",
             ),
             click.option(

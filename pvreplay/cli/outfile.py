@@ -12,7 +12,8 @@ from typing import IO
 from pvreplay.errors import UsageError
 
 _LINES = 1 << 12
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk, the quota or the largest file."""
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def whole_or_not(path: str) -> Iterator[IO[bytes]]:
             os.replace(temporary, target)
     except BaseException as error:
         os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in FULL:
             raise UsageError(f"{path}: {error.strerror}", "Nothing was written.") from None
         raise
 

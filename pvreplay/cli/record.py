@@ -10,6 +10,7 @@ import click
 
 from pvreplay.cli import formats, options, values
 from pvreplay.cli.flow import make_report, verdict
+from pvreplay.cli.outfile import FULL
 from pvreplay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ DEFAULT_FILE = "trace.bin"
     show_default=True,
     help="Form of the report.",
 )
-@click.option("--report", metavar="FILE", help="Write the report to FILE instead of the terminal.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    callback=options.dash_is_stdout,
+    help="Write the report to FILE instead of the terminal.",
+)
 @click.option("--ascii", "ascii_only", is_flag=True, help="Text without a character beyond ASCII.")
 @click.option("--strict", is_flag=True, help="Let performance findings set exit code 1 too.")
 def command(
@@ -104,6 +110,10 @@ def command(
         from pvreplay.sources.assume import check_assume
 
         check_assume(assume)
+    if output == "-":
+        raise UsageError(
+            "-o -: a recording grows in a file", "Name one; pvreplay convert FILE - writes it to a pipe."
+        )
     options.check_output(output)
     options.check_output(report, [output])
     if not no_report:
@@ -114,7 +124,17 @@ def command(
     settings = session.Settings(
         argv, pid=pid or 0, cpus=sorted(cpu or ()), duration_s=duration, events=events, buffer_bytes=buffer
     )
-    outcome = session.record(settings, lambda: _create(output), output, assume=assume)
+    if not argv and pid is None and duration is None:
+        print("pvreplay: recording until Ctrl-C", file=sys.stderr)
+    try:
+        outcome = session.record(settings, lambda: _create(output), output, assume=assume)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UsageError(
+            f"{output}: {error.strerror}",
+            f"What was recorded before it is there: pvreplay run {output} --lenient",
+        ) from None
     _say(outcome, output)
     code = 0
     if not no_report:
@@ -155,19 +175,26 @@ def _say(outcome: Outcome, path: str) -> None:
 
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     lines = [
-        f"{outcome.seconds:.2f} s recorded, clock {outcome.clock}, {outcome.bytes_read / 1e6:.1f} MB read,"
-        f" {outcome.lost:,} events lost; {path}: {size / 1e6:.1f} MB"
+        f"{outcome.seconds:.2f} s recorded, clock {outcome.clock}, {_size(outcome.bytes_read)} read,"
+        f" {outcome.lost:,} events lost; {path}: {_size(size)}"
     ]
     if outcome.lost:
         lines.append("events were lost: a larger --buffer or --events switch loses fewer")
     if outcome.status:
         lines.append(f"the command ended with status {outcome.status}")
     if outcome.missing:
-        lines.append(f"this kernel lacks {', '.join(outcome.missing)}")
+        lines.append(f"this kernel lacks {', '.join(outcome.missing)}: what they tell is assumed")
     if outcome.stale:
         lines.append(f"removed what killed recorders left: {', '.join(outcome.stale)}")
     for line in lines:
         print(f"pvreplay: {terminal(line)}", file=sys.stderr)
+
+
+def _size(count: int) -> str:
+    """*count* bytes as people read it."""
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e3:.1f} kB" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"
 
 
 def _emit(made: Report, form: str, output: str | None, ascii_only: bool, strict: bool) -> None:

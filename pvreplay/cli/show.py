@@ -71,7 +71,13 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     show_default=True,
     help="Form of the output.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of the terminal.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    callback=options.dash_is_stdout,
+    help="Write to FILE, whole or not at all, instead of the terminal.",
+)
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace without exit code 3.")
 def command(
     trace: str | None,
