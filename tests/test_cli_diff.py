@@ -143,6 +143,13 @@ def test_what_cannot_be_compared_is_two_lines_and_exit_2(folder: Path, args: lis
 
 
 def test_a_json_file_that_is_no_report_is_refused(folder: Path) -> None:
-    (folder / "x.json").write_text('{"schema": "other"}')
+    (folder / "x.json").write_text('{"schema": "pvreplay.report/2"}')
     done = pvreplay("diff", "x.json", "vs", "t.txt")
     assert done.code == 2 and two_lines(done.err)
+    assert "schema 'pvreplay.report/2', pvreplay.report/1 is read here" in done.err
+    (folder / "x.json").write_text('{"schema": "pvreplay.report/1"}')
+    assert "x.json: Object missing" in pvreplay("diff", "x.json", "vs", "t.txt").err
+
+
+def test_a_side_that_was_forgotten_after_vs_is_told_as_that(folder: Path) -> None:
+    assert "expected two sides" in pvreplay("diff", "native", "vs").err

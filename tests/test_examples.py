@@ -54,6 +54,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = folder / "work"
     work.mkdir()
     shutil.copy(RECORDING, work / "recording.txt")
+    shutil.copy(ROOT / "tests" / "data" / "sources-n32-tasklife.perf.data", work / "perf.data")
     shutil.copytree(ROOT / "traces", work / "traces")
     (work / "my.toml").write_text(LEAVE_LATE)
     for line in (

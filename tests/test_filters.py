@@ -128,8 +128,8 @@ def test_the_report_says_which_filter_was_in_force(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--task", "nobody"), "In this trace most often ran"),
-        (("--cpu", "7"), "CPUs with switches are 0"),
+        (("--task", "nobody"), "In this trace ran most often: "),
+        (("--cpu", "7"), "CPUs with switches in this trace: 0"),
         (("--time", "5,"), "times go from 0 to 0.000000022 s"),
     ],
 )
@@ -212,3 +212,14 @@ def test_show_means_the_violation_of_the_same_filtered_run() -> None:
         assert place["time_ns"] >= 49_300_000_000
     assert [one["first"]["event"] for one in listed] != [one["first"]["event"] for one in whole]
     assert pvreplay("show", "--at", "49.3", "--cpu", "1").code == 2
+
+
+def test_an_empty_name_of_a_task_or_a_trace_is_a_scripts_unset_variable_and_refused(tmp_path: Path) -> None:
+    for args in (
+        ["run", "--task", ""],
+        ["run", ""],
+        ["show", "--switch", "1", ""],
+        ["diff", "xen", "vmi", ""],
+    ):
+        done = pvreplay(*args)
+        assert done.code == 2 and two_lines(done.err) and done.out == "", args

@@ -58,7 +58,7 @@ def command(
     from pvreplay import __version__
     from pvreplay.report.compare import compare
 
-    words = [side for place, side in enumerate(sides) if not (place == 1 and side == "vs" and len(sides) > 2)]
+    words = [side for place, side in enumerate(sides) if place != 1 or side != "vs"]
     if not 2 <= len(words) <= 3:
         raise click.UsageError("expected two sides and at most one trace: A vs B [TRACE]")
     a, b = parse_side(words[0]), parse_side(words[1])
@@ -141,7 +141,7 @@ def _pairs(a: Side, b: Side, path: str | None, model: dict[str, Any], notes: lis
         raise UsageError(
             f"{a.text} and {b.text} are a {a.kind} and a {b.kind}", "Expected two sides of one kind."
         )
-    trace = path or options.shipped_trace()
+    trace = options.named_trace(path)
     if path is None:
         notes.append("no trace was named: this is the recording installed with pvreplay")
     if a.kind == "kernel":

@@ -28,6 +28,20 @@ def shipped_trace() -> str:
     return SHIPPED
 
 
+def named_trace(trace: str | None) -> str:
+    """*trace* as the user named it, the shipped recording when none was; UsageError for an empty name."""
+    if trace is None:
+        return shipped_trace()
+    check_trace(trace)
+    return trace
+
+
+def check_trace(trace: str | None) -> None:
+    """UsageError for an empty name, which a script's unset variable leaves: nobody meant the shipped one."""
+    if trace == "":
+        raise UsageError("TRACE is empty", "Name a trace, or - for standard input.")
+
+
 def _pairs(ctx: click.Context, param: click.Parameter, values: Iterable[str]) -> dict[str, str]:
     pairs = {}
     for value in values:
@@ -133,10 +147,19 @@ def _parsed(kind: str) -> Callable[[click.Context, click.Parameter, str | None],
 def filter_options(command: F) -> F:
     """``cpu``, ``task`` and ``span``: what of the trace the report is about."""
     return part_options(
-        click.option("--task", metavar="NAME|PID", help="Count what this task costs. The state follows all.")(
-            command
-        )
+        click.option(
+            "--task",
+            metavar="NAME|PID",
+            callback=_task,
+            help="Count what this task costs. The state follows all.",
+        )(command)
     )
+
+
+def _task(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value == "":
+        raise click.BadParameter("'': expected the name or the pid of a task", ctx, param)
+    return value
 
 
 def part_options(command: F) -> F:
@@ -173,8 +196,8 @@ def dash_is_stdout(_ctx: click.Context, _param: click.Parameter, value: str | No
     return None if value == "-" else value
 
 
-def output_options(*formats: str) -> Callable[[F], F]:
-    """``format`` (one of *formats*), ``output``, ``ascii``, ``top`` and ``verbose``."""
+def output_options(*formats: str, top: str = "Length of every list in text.") -> Callable[[F], F]:
+    """``format`` (one of *formats*), ``output``, ``ascii``, ``top`` (its help text) and ``verbose``."""
 
     def decorate(command: F) -> F:
         for option in (
@@ -187,7 +210,7 @@ def output_options(*formats: str) -> Callable[[F], F]:
                 type=click.IntRange(min=0),
                 default=5,
                 show_default=True,
-                help="Length of every list in text; when given, run lists shapes too.",
+                help=top,
             ),
             click.option(
                 "--ascii", "ascii_only", is_flag=True, help="Text without a character beyond ASCII."

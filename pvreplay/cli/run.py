@@ -14,7 +14,9 @@ from pvreplay.cli.together import jobs_option
 @click.argument("trace", required=False)
 @options.model_options
 @options.backend_option
-@options.output_options("text", "json", *formats.MODULES)
+@options.output_options(
+    "text", "json", *formats.MODULES, top="Length of every list in text; when given, shapes are listed too."
+)
 @options.filter_options
 @options.level_option
 @options.inject_option
@@ -46,22 +48,22 @@ def command(
 ) -> int:
     """Replay a trace; count hypercalls and order violations.
 
-    TRACE is a trace.bin, its text form, or a recording: ftrace text or the
-    output of perf script; - is standard input. Without one, the recording that
-    is installed with pvreplay is replayed. Every context switch goes through
+    TRACE is a trace.bin, its text form, or a recording: perf.data, trace.dat,
+    ftrace text and whatever else pvreplay formats lists; - is standard input.
+    Without one, the recording that is installed with pvreplay is replayed. Every context switch goes through
     the switch path of a kernel, once per distinct kind of switch, under every
     backend, and what breaks a rule of the lazy modes is drawn step by step.
 
     \b
     Examples
       pvreplay run trace.bin
-      pvreplay run recording.txt --backend vmi --kernel 2.6.21 --format json
+      pvreplay run perf.data --backend vmi --kernel 2.6.21 --format json
       perf script -i perf.data | pvreplay run -
       pvreplay run trace.bin --assume fpu=always --iopl posted
       pvreplay run trace.bin --inject nmi,fault --backend xen
       pvreplay run trace.bin --cpu 0-1 --task fpthreads --time ,49.5
     """
-    path = trace or options.shipped_trace()
+    path = options.named_trace(trace)
     options.check_output(output, [path])
     report = make_report(
         path,

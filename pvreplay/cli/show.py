@@ -129,7 +129,7 @@ def command(
             "show: --cpu and --time without --violation",
             "They are those of the run whose violation is meant; --at TIME finds a switch by time.",
         )
-    path = trace or options.shipped_trace()
+    path = options.named_trace(trace)
     options.check_output(output, [path])
 
     from pvreplay.kernels.reader import load_kernel

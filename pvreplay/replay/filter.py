@@ -91,12 +91,15 @@ class Filter(NamedTuple):
             for row in hist.rows:
                 counts[row.task] = counts.get(row.task, 0) + row.count
             most = sorted(set(counts) & set(hist.tasks), key=lambda task: (-counts[task], task))[:_NAMED]
-            there = "most often ran " + ", ".join(hist.tasks[task].comm or str(task) for task in most)
+            there = "In this trace ran most often: " + ", ".join(
+                hist.tasks[task].comm or str(task) for task in most
+            )
         elif self.cpus is not None:
-            there = f"CPUs with switches are {_ranges({row.cpu for row in hist.rows})}"
+            there = f"CPUs with switches in this trace: {_ranges({row.cpu for row in hist.rows})}"
         else:
-            there = f"times go from {_seconds(hist.first_time_ns)} to {_seconds(hist.last_time_ns)} s"
-        return UsageError(f"{hist.meta.path}: no switch that {asked} keeps", f"In this trace {there}.")
+            times = _seconds(hist.first_time_ns), _seconds(hist.last_time_ns)
+            there = f"In this trace times go from {times[0]} to {times[1]} s"
+        return UsageError(f"{hist.meta.path}: no switch that {asked} keeps", f"{there}.")
 
 
 def _switches_in(row: Row, sequences: list[tuple[int, ...]]) -> int:

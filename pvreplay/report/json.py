@@ -80,18 +80,32 @@ def encode(document: msgspec.Struct) -> bytes:
         return msgspec.json.encode(_valid(msgspec.to_builtins(document)))
 
 
+class _Head(msgspec.Struct):
+    """What every document of ours begins with."""
+
+    schema: str = SCHEMA
+
+
+def _check_schema(encoded: bytes, path: str) -> None:
+    """UsageError for a document that says it is another one; what says nothing is not judged here."""
+    try:
+        found = msgspec.json.decode(encoded, type=_Head).schema
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    if found != SCHEMA:
+        raise UsageError(f"{path}: schema {found!r}, {SCHEMA} is read here", "Make the report anew.")
+
+
 def parse(encoded: bytes, path: str) -> Report:
     """The report that *encoded* (the content of *path*) holds; UsageError when it is none."""
     try:
         document = msgspec.json.decode(encoded, type=Document)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_schema(encoded, path)
         raise UsageError(
             f"{path}: {error}", f"Expected a report of 'pvreplay run --format json' ({SCHEMA})."
         ) from None
-    if document.schema != SCHEMA:
-        raise UsageError(
-            f"{path}: schema {document.schema!r}, {SCHEMA} is read here", "Make the report anew."
-        )
+    _check_schema(encoded, path)
     trace = document.trace
     return Report(
         kernel=document.kernel,
