@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from pvreplay.report import diff_markdown, markdown
+from pvreplay.report import diff_markdown, markdown, text
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import terminal
 from tests.output_samples import (
@@ -145,3 +145,14 @@ def test_any_name_reads_back(name: str) -> None:
     blocks(markdown.render(hostile_report(name)))
     blocks(markdown.render_gate(hostile_verdict(name)))
     blocks(diff_markdown.render(hostile_comparison(name)))
+
+
+def test_findings_that_text_tells_in_one_line_are_counted_once() -> None:
+    """A trapped read in the switch and the same one in #NM."""
+    twice = report()
+    twice.violations = [
+        violation(rule="W6", name="trap-read", severity="perf", op="read_cr0", message="trapped", shape=shape)
+        for shape in ("prev_fpu", "")
+    ]
+    assert "**1 performance finding.**" in markdown.render(twice, PLAIN)
+    assert "1 performance finding\n" in text.render(twice)

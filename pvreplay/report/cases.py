@@ -10,7 +10,7 @@ from pvreplay.replay.result import Report, Violation
 from pvreplay.report import order
 from pvreplay.report.figures import count
 from pvreplay.report.page import Page
-from pvreplay.report.text_findings import violation_lines, where
+from pvreplay.report.text_findings import joined, violation_lines, where
 from pvreplay.report.what_if_text import ranges
 
 WIDTH = 120
@@ -118,5 +118,7 @@ def headline(violation: Violation) -> str:
 
 
 def total(violations: list[Violation]) -> str:
-    """What a whole run found, in words: ``2 violations, 1 performance finding``."""
-    return ", ".join(told for _, told in order.counted(violations)) or "no rule broken"
+    """What a whole run found, in words, as the text report counts: ``2 violations, 1 performance finding``."""
+    broken = [found for found in violations if found.severity != "perf"]
+    dear = joined([found for found in violations if found.severity == "perf"])
+    return ", ".join(told for _, told in order.counted([*broken, *dear])) or "no rule broken"

@@ -9,7 +9,8 @@ import msgspec
 from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
 from pvreplay.report.figures import count
-from pvreplay.report.page import Page, width_of
+from pvreplay.report.page import Page
+from pvreplay.report.steps_text import draw
 
 CONTEXT = 3
 """Steps shown before and after the one at fault, unless verbose."""
@@ -23,7 +24,7 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
     """
     ranked = order.violations(report.violations)
     drawn = [found for found in ranked if verbose or found.severity != "perf"]
-    listed = _joined([found for found in ranked if not verbose and found.severity == "perf"])
+    listed = joined([found for found in ranked if not verbose and found.severity == "perf"])
     page.flow(*_verdict([*drawn, *listed]))
     if report.not_checked:
         _not_checked(page, report.not_checked, verbose)
@@ -46,7 +47,7 @@ def findings(page: Page, report: Report, *, top: int, verbose: int) -> None:
         page.line((f"  {more}-v draws every one, pvreplay rule CODE explains it", "dim"))
 
 
-def _joined(listed: list[Violation]) -> list[Violation]:
+def joined(listed: list[Violation]) -> list[Violation]:
     """Findings that a line each would spell the same, as one: in a switch and in #NM, say."""
     joined: dict[tuple[str, ...], Violation] = {}
     for found in listed:
@@ -125,17 +126,13 @@ def violation_lines(page: Page, violation: Violation, priced: list[str], verbose
         page.flow(f"{place}, {who}", indent=4, first=2)
     if violation.shape and verbose:
         page.flow(f"shape: {violation.shape}", indent=4, first=2)
+    violation_body(page, violation, verbose)
+
+
+def violation_body(page: Page, violation: Violation, verbose: int) -> None:
+    """Below a violation's head: its steps, what followed, what to do, where to read on."""
     steps = violation.drawn if verbose else near(violation.drawn, violation.message)
-    columns = (
-        max((width_of(page.safe(step.op)) for step in steps), default=0),
-        max((width_of(page.safe(step.disposition)) for step in steps), default=0),
-    )
-    last = steps[0].index if steps else 0
-    for step in steps:
-        if step.index > last + 1:
-            page.line(("     ...", "dim"))
-        last = step.index
-        step_line(page, step, violation.message, columns)
+    draw(page, steps, violation.message)
     if not any(step.mark for step in violation.drawn):
         page.flow(violation.message, indent=2)
     if violation.consequences:
@@ -168,21 +165,3 @@ def near(drawn: list[DrawnStep], message: str) -> list[DrawnStep]:
     wanted.update(entered[-1:])
     # A gap of one step is no longer than the dots that would stand for it.
     return [step for place, step in enumerate(drawn) if place in wanted or {place - 1, place + 1} <= wanted]
-
-
-def step_line(page: Page, step: DrawnStep, message: str, columns: tuple[int, int]) -> None:
-    """``4  loadsegment gs    reads GDT.TLS   <-- still queued since step 3``."""
-    op, disposition = page.safe(step.op), page.safe(step.disposition)
-    gap = " " * (columns[0] - width_of(op)), " " * (columns[1] - width_of(disposition))
-    text = f"{step.index:>6}  {op}{gap[0]}  {disposition}{gap[1]}  {page.safe(step.detail)}".rstrip()
-    if not step.mark:
-        page.line(text)
-        return
-    # "reads GDT.TLS" needs no "GDT.TLS still queued" after it.
-    message = message.removeprefix(step.detail.partition(" ")[2]).strip() if step.detail else message
-    mark = f"<-- {message}"
-    if width_of(text) + 3 + width_of(page.safe(mark)) <= page.width:
-        page.line(text, "   ", (mark, "mark"))
-    else:
-        page.line(text, "   ", ("<--", "mark"))
-        page.flow((message, "mark"), indent=10)
