@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from pvreplay.report import diff_markdown, markdown, text
+from pvreplay.report import diff_markdown, markdown
+from pvreplay.report import text as text_report
 from pvreplay.report.context import PLAIN, Context
 from pvreplay.report.escape import terminal
 from tests.output_samples import (
@@ -155,4 +156,4 @@ def test_findings_that_text_tells_in_one_line_are_counted_once() -> None:
         for shape in ("prev_fpu", "")
     ]
     assert "**1 performance finding.**" in markdown.render(twice, PLAIN)
-    assert "1 performance finding\n" in text.render(twice)
+    assert "1 performance finding\n" in text_report.render(twice)

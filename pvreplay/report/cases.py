@@ -118,7 +118,7 @@ def headline(violation: Violation) -> str:
 
 
 def total(violations: list[Violation]) -> str:
-    """What a whole run found, in words, as the text report counts: ``2 violations, 1 performance finding``."""
+    """What a run found, in words, as the text report counts it: ``2 violations, 1 performance finding``."""
     broken = [found for found in violations if found.severity != "perf"]
     dear = joined([found for found in violations if found.severity == "perf"])
     return ", ".join(told for _, told in order.counted([*broken, *dear])) or "no rule broken"
