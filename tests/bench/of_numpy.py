@@ -47,7 +47,7 @@ def write(ours: Path, theirs: Path, switches: int) -> int:
     return events
 
 
-def measure(runs: int, switches: int = 20_000_000) -> Iterator[Line]:
+def measure(runs: int, switches: int = 50_000_000) -> Iterator[Line]:
     """One line."""
     if find_spec("numpy") is None:
         print("of_numpy: no numpy here (pip install numpy)", file=sys.stderr)
