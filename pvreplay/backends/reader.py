@@ -26,7 +26,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from pvreplay.backends.schema import BackendFile, Setting, read, refusal
+from pvreplay.backends.schema import FILE, BackendFile, Setting, read, refusal
 from pvreplay.errors import ConfigError, UsageError
 from pvreplay.machine import resources as res
 from pvreplay.machine.backend import Backend, Event, Form, ModeRow, OpRow, RomProfile
@@ -43,8 +43,6 @@ FORM_TITLES: Final[dict[Form, str]] = {
     "nolazy": "baseline: lazy modes are never entered; what an op batches by itself stays one batch",
 }
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))
-_FILE_BYTES_MAX: Final = 1 << 20
-_DEPTH_MAX: Final = 8
 
 
 class KernelLike(Protocol):
@@ -100,33 +98,18 @@ def _locate(name: str, folder: str = os.curdir) -> str:
 
 def _read_chain(path: str, depth: int) -> list[BackendFile]:
     """The file at *path*, then those it extends, nearest first."""
-    file = read(path, _bytes(path))
+    file = read(path, FILE.content(path, BASE_BACKENDS))
     _check_ops(path, file)
     if not file.extends:
         file.name = file.name or os.path.basename(path).removesuffix(".toml")
         return [file]
-    if depth == _DEPTH_MAX:
-        raise refusal(f"{path}: extends", f"a chain of {depth} files: does it go round in a circle?")
+    FILE.parent(path, depth)
     try:
         parent = _locate(file.extends, os.path.dirname(path))
     except UsageError as error:
         raise ConfigError(f"{path}: extends: {error.message}", error.hint) from None
     file.name = file.name or os.path.basename(path).removesuffix(".toml")
     return [file, *_read_chain(parent, depth + 1)]
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {(error.strerror or str(error)).lower()}",
-            f"Built-in backends: {', '.join(BASE_BACKENDS)}.",
-        ) from None
-    if len(data) > _FILE_BYTES_MAX:
-        raise refusal(path, f"larger than {_FILE_BYTES_MAX} bytes: not a backend file")
-    return data
 
 
 def _check_ops(path: str, file: BackendFile) -> None:

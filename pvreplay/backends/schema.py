@@ -12,6 +12,9 @@ from pvreplay.errors import ConfigError
 from pvreplay.machine.backend import ModeRow, OpRow, RomProfile
 from pvreplay.machine.queue import QueueSpec
 
+FILE: Final = modelfile.FileKind("backend", "docs/backend-files.md", "pvreplay.backends.reader")
+refusal: Final = FILE.refusal
+"""The error of a value that is wrong in itself."""
 SettingName = Literal["kernel_rpl", "implicit", "irq_ignores_lazy", "reloads_selectors"]
 
 
@@ -65,14 +68,7 @@ def read(path: str, data: bytes) -> BackendFile:
     Raises :class:`ConfigError` with the line of a syntax error, or the key
     path, what was found there and what is allowed.
     """
-    try:
-        raw = modelfile.loads(data)
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: offset {error.start}: not UTF-8 text", "A backend file is TOML, which is UTF-8."
-        ) from None
-    except ValueError as error:
-        raise refusal(path, str(error)) from None
+    raw = FILE.decoded(path, data)
     try:
         return msgspec.convert(raw, BackendFile)
     except msgspec.ValidationError as error:
@@ -81,10 +77,8 @@ def read(path: str, data: bytes) -> BackendFile:
 
 def _translate(path: str, raw: dict[str, Any], text: str) -> ConfigError:
     """msgspec names the place as ``$.op[3].does``; make that a key path and add the value found."""
-    reason, _, place = text.partition(" - at `")
-    key = place.rstrip("`").removeprefix("$").removeprefix(".")
-    table = re.match(r"\w*", key)
-    struct = _TABLES.get(table.group() if table else "", BackendFile)
+    reason, key, table = modelfile.split_refusal(text)
+    struct = _TABLES.get(table, BackendFile)
     where = _named(raw, key)
     unknown = re.search(r"unknown field `(.*)`", reason)
     if unknown:
@@ -92,11 +86,11 @@ def _translate(path: str, raw: dict[str, Any], text: str) -> ConfigError:
             f"{path}: {where + '.' if where else ''}{unknown[1]}: unknown key",
             f"Allowed here: {', '.join(struct.__struct_fields__)}.",
         )
-    found = _look_up(raw, key)
+    found = modelfile.look_up(raw, key)
     shown = "" if found is None else f", found {found!r}"
     allowed = _allowed(struct, key)
     message = f"{path}: {where or 'file'}: {reason[0].lower()}{reason[1:]}{shown}"
-    return ConfigError(message, f"Allowed: {', '.join(allowed)}.") if allowed else refusal(message, "")
+    return ConfigError(message, f"Allowed: {', '.join(allowed)}.") if allowed else refusal(message)
 
 
 def _named(raw: dict[str, Any], key: str) -> str:
@@ -104,18 +98,9 @@ def _named(raw: dict[str, Any], key: str) -> str:
     match = re.match(r"(\w+)\[(\d+)\]", key)
     if not match:
         return key
-    row = _look_up(raw, match.group())
+    row = modelfile.look_up(raw, match.group())
     name = (row.get("name") or row.get("event")) if isinstance(row, dict) else None
     return key.replace(match.group(), f"{match.group()} ({name})") if name else key
-
-
-def _look_up(raw: Any, key: str) -> Any:
-    for part in re.findall(r"\w+", key):
-        try:
-            raw = raw[int(part) if isinstance(raw, list) else part]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return raw
 
 
 def _allowed(struct: type[msgspec.Struct], key: str) -> list[str]:
@@ -127,9 +112,3 @@ def _allowed(struct: type[msgspec.Struct], key: str) -> list[str]:
         if known.name == field[1]:
             return re.findall(r"'([^']*)'", str(known.type)) if "Literal" in str(known.type) else []
     return []
-
-
-def refusal(where: str, why: str) -> ConfigError:
-    """The error of a value that is wrong in itself; the hint names the format's page."""
-    message = f"{where}: {why}" if why else where
-    return ConfigError(message, "The format: docs/backend-files.md, or pydoc pvreplay.backends.reader.")

@@ -61,7 +61,7 @@ from pvreplay.errors import ConfigError, UsageError
 from pvreplay.kernels import checks
 from pvreplay.kernels.changes import apply_changes
 from pvreplay.kernels.model import IOPL_GUARDS, Arch, FpuRules, Iopl, Kernel, Step
-from pvreplay.kernels.schema import FpuFile, KernelFile, read, refusal
+from pvreplay.kernels.schema import FILE, FpuFile, KernelFile, read, refusal
 
 T = TypeVar("T")
 
@@ -83,9 +83,6 @@ _BUILTIN: Final = (
     "6.1",
 )
 _FOLDER: Final = os.path.dirname(os.path.abspath(__file__))
-_FILE_BYTES_MAX: Final = 1 << 20
-_DEPTH_MAX: Final = 8
-"""How long a chain of ``extends`` may be; a cycle ends here."""
 
 
 def builtin_kernels() -> list[str]:
@@ -120,7 +117,7 @@ def _locate(spec: str, folder: str) -> str:
 
 def _read_chain(path: str, depth: int) -> KernelFile:
     """The file at *path* with everything it extends merged into it."""
-    file = read(path, _bytes(path))
+    file = read(path, FILE.content(path, _BUILTIN))
     if file.extends is None:
         if file.change:
             raise refusal(f"{path}: change", 'no kernel to change; add extends = "2.6.21"')
@@ -129,8 +126,7 @@ def _read_chain(path: str, depth: int) -> KernelFile:
         return file
     if file.step:
         raise refusal(f"{path}: step", "a file with extends changes steps with [[change]]")
-    if depth == _DEPTH_MAX:
-        raise refusal(f"{path}: extends", f"a chain of {depth} files: does it go round in a circle?")
+    FILE.parent(path, depth)
     try:
         parent_path = _locate(file.extends, os.path.dirname(path))
     except UsageError as error:
@@ -157,19 +153,6 @@ def _read_chain(path: str, depth: int) -> KernelFile:
     for key in ("sources", "notes", "uncertain"):
         setattr(merged, key, [*getattr(parent, key), *getattr(file, key)])
     return merged
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: {(error.strerror or str(error)).lower()}", f"Built-in kernels: {', '.join(_BUILTIN)}."
-        ) from None
-    if len(data) > _FILE_BYTES_MAX:
-        raise refusal(path, f"larger than {_FILE_BYTES_MAX} bytes: not a kernel file")
-    return data
 
 
 def _overlay(target: FpuFile, *layers: FpuFile) -> FpuFile:

@@ -14,6 +14,10 @@ import msgspec
 from pvreplay import modelfile
 from pvreplay.errors import ConfigError
 
+FILE: Final = modelfile.FileKind("kernel", "docs/kernel-files.md", "pvreplay.kernels.reader")
+refusal: Final = FILE.refusal
+"""The error of a value that is wrong in itself."""
+
 
 class StepFile(msgspec.Struct, forbid_unknown_fields=True):
     """A ``[[step]]``."""
@@ -89,14 +93,7 @@ def read(path: str, data: bytes) -> KernelFile:
     Raises :class:`ConfigError` with the line of a syntax error, or the key
     path, what was found there and what is allowed.
     """
-    try:
-        raw = modelfile.loads(data)
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: offset {error.start}: not UTF-8 text", "A kernel file is TOML, which is UTF-8."
-        ) from None
-    except ValueError as error:  # tomllib.TOMLDecodeError
-        raise ConfigError(f"{path}: {error}", "A kernel file is TOML; see docs/kernel-files.md.") from None
+    raw = FILE.decoded(path, data)
     try:
         return msgspec.convert(raw, KernelFile)
     except msgspec.ValidationError as error:
@@ -105,30 +102,12 @@ def read(path: str, data: bytes) -> KernelFile:
 
 def _translate(path: str, raw: dict[str, Any], text: str) -> ConfigError:
     """msgspec names the place as ``$.step[3].ops[0]``; make that a key path and add the value found."""
-    reason, _, place = text.partition(" - at `")
-    key = place.rstrip("`").removeprefix("$").removeprefix(".")
-    table = re.match(r"\w*", key)
-    allowed = _TABLES.get(table.group() if table else "", KernelFile).__struct_fields__
+    reason, key, table = modelfile.split_refusal(text)
+    allowed = _TABLES.get(table, KernelFile).__struct_fields__
     unknown = re.search(r"unknown field `(.*)`", reason)
     if unknown:
         where = f"{key}.{unknown[1]}" if key else unknown[1]
         return ConfigError(f"{path}: {where}: unknown key", f"Allowed here: {', '.join(allowed)}.")
-    found = _look_up(raw, key)
+    found = modelfile.look_up(raw, key)
     shown = "" if found is None else f", found {found!r}"
     return refusal(f"{path}: {key or 'file'}", f"{reason[0].lower()}{reason[1:]}{shown}")
-
-
-def _look_up(raw: Any, key: str) -> Any:
-    for part in re.findall(r"\w+", key):
-        try:
-            raw = raw[int(part) if isinstance(raw, list) else part]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return raw
-
-
-def refusal(where: str, why: str) -> ConfigError:
-    """The error of a value that is wrong in itself; the hint names the format's page."""
-    return ConfigError(
-        f"{where}: {why}", "The format: docs/kernel-files.md, or pydoc pvreplay.kernels.reader."
-    )

@@ -6,14 +6,13 @@ from typing import Final, Literal, NamedTuple
 
 from pvreplay.errors import UsageError
 
-Nesting = Literal["forbidden", "inner_leave_ends", "counted"]
+Nesting = Literal["forbidden", "counted"]
 
 
 class Policy(NamedTuple):
     """Which uses of the lazy modes are allowed.
 
-    *nesting* of enter_lazy_mmu: forbidden, allowed with the inner leave ending
-    the section, or counted with the inner leave flushing.  *preempt_in_mmu*: a
+    *nesting* of enter_lazy_mmu: forbidden, or counted with the inner leave flushing.  *preempt_in_mmu*: a
     switch inside a section is allowed when it is drained and parked.
     *suspends*: entering CPU mode suspends MMU mode by itself.  *irq*: what
     enter, leave and deferral in an interrupt are: unstated, none (the mode

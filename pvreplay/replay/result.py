@@ -30,8 +30,9 @@ class BackendResult(msgspec.Struct, kw_only=True):
     *hypercalls*, *entries*, *traps* and *rom_calls* are totals of everything
     replayed = *in_switch* + the sum of *outside*.  *histogram* is hypercalls in
     one switch -> number of switches; *flushes* reason -> number of flushes, of
-    which some ride on another hypercall; *batch_sizes* entries in a batch -> number of batches; *by_op* adds
-    up to the totals, a flush being charged to the op that drained the queue.
+    which some ride on another hypercall; *batch_sizes* entries in a batch ->
+    number of batches; *by_op* adds up to the totals, a flush being charged to
+    the op that drained the queue.
     """
 
     name: str

@@ -8,8 +8,7 @@ from pvreplay.replay.order_check import Checked, CheckedOrder, Expected, OrderCo
 from pvreplay.replay.result import Violation
 from pvreplay.report.figures import count
 from pvreplay.report.page import Page
-from pvreplay.report.steps_text import draw
-from pvreplay.report.text_findings import STYLE, near, where
+from pvreplay.report.text_findings import STYLE, draw, violation_body, where
 from pvreplay.report.what_if_text import what_if
 
 OPS_SHOWN = 12
@@ -130,14 +129,7 @@ def _violation(page: Page, violation: Violation, priced: list[str], verbose: int
         indent=4,
         first=0,
     )
-    steps = violation.drawn if verbose else near(violation.drawn, violation.message)
-    draw(page, steps, violation.message)
-    if not any(step.mark for step in violation.drawn):
-        page.flow(violation.message, indent=2)
-    if violation.consequences:
-        page.flow(("followed by", "dim"), (", ".join(violation.consequences), "dim"), indent=4, first=2)
-    page.flow(violation.advice, indent=2)
-    page.tail((f"pvreplay rule {violation.rule}", "name"), indent=2)
+    violation_body(page, violation, verbose)
 
 
 def _expectation(page: Page, order: CheckedOrder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
@@ -9,8 +10,7 @@ import msgspec
 from pvreplay.replay.result import DrawnStep, Report, Violation
 from pvreplay.report import order
 from pvreplay.report.figures import count
-from pvreplay.report.page import Page
-from pvreplay.report.steps_text import draw
+from pvreplay.report.page import Page, width_of
 
 CONTEXT = 3
 """Steps shown before and after the one at fault, unless verbose."""
@@ -165,3 +165,35 @@ def near(drawn: list[DrawnStep], message: str) -> list[DrawnStep]:
     wanted.update(entered[-1:])
     # A gap of one step is no longer than the dots that would stand for it.
     return [step for place, step in enumerate(drawn) if place in wanted or {place - 1, place + 1} <= wanted]
+
+
+def draw(page: Page, steps: Sequence[DrawnStep], message: str = "") -> None:
+    """*steps*, one a line; *message* stands at the marked one."""
+    columns = (
+        max((width_of(page.safe(step.op)) for step in steps), default=0),
+        max((width_of(page.safe(step.disposition)) for step in steps), default=0),
+    )
+    last = steps[0].index if steps else 0
+    for step in steps:
+        if step.index > last + 1:
+            page.line(("     ...", "dim"))
+        last = step.index
+        _line(page, step, message, columns)
+
+
+def _line(page: Page, step: DrawnStep, message: str, columns: tuple[int, int]) -> None:
+    """``4  loadsegment gs    reads GDT.TLS   <-- still queued since step 3``."""
+    op, disposition = page.safe(step.op), page.safe(step.disposition)
+    gap = " " * (columns[0] - width_of(op)), " " * (columns[1] - width_of(disposition))
+    text = f"{step.index:>6}  {op}{gap[0]}  {disposition}{gap[1]}  {page.safe(step.detail)}".rstrip()
+    if not step.mark:
+        page.line(text)
+        return
+    # "reads GDT.TLS" needs no "GDT.TLS still queued" after it.
+    message = message.removeprefix(step.detail.partition(" ")[2]).strip() if step.detail else message
+    mark = f"<-- {message}"
+    if width_of(text) + 3 + width_of(page.safe(mark)) <= page.width:
+        page.line(text, "   ", (mark, "mark"))
+    else:
+        page.line(text, "   ", ("<--", "mark"))
+        page.flow((message, "mark"), indent=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pvreplay.replay.result import WhatIf
-from pvreplay.report import steps_text
+from pvreplay.report import text_findings
 from pvreplay.report.figures import count
 from pvreplay.report.page import Page
 from pvreplay.report.text_findings import near, where
@@ -50,7 +50,7 @@ def _one(page: Page, window: WhatIf, priced: list[str], counted: bool, *, draw: 
     )
     if not draw:
         return
-    steps_text.draw(page, near(window.drawn, window.message))
+    text_findings.draw(page, near(window.drawn, window.message))
     page.flow(window.advice, indent=2)
     page.tail((f"pvreplay rule {window.rule}", "name"), indent=2)
 

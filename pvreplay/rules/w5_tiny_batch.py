@@ -1,9 +1,10 @@
 """W5 tiny-batch: a lazy mode that costs more than it saves
 
 What it does
-    Fires when a lazy mode is left after at most one deferrable op and entering
-    and leaving it cost more than that op would have cost by itself: a flush
-    hypercall with nothing queued (lguest), ROM calls around nothing (VMI).
+    Fires when a lazy mode is left after at most one deferrable op and that took
+    more hypercalls than the op would have taken by itself: a flush hypercall
+    with nothing queued (lguest). And for ROM calls around nothing (VMI). A
+    section of one op that crosses once is not told: alone the op crosses once too.
 
 Why it is bad
     The mode is pure overhead.
