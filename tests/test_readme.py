@@ -79,3 +79,37 @@ def test_the_table_of_claims_is_that_of_their_page() -> None:
     table = [line for line in page.splitlines() if line.startswith("|")]
     assert "\n".join(table[:11]) in README.read_text()
     assert len(table) >= 11
+
+
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "traces").glob("*.md"))]
+
+
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links, as the usual renderers make it."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_page_is_linked_from_the_readme_or_a_page_it_links() -> None:
+    linked = fresh = {README.resolve()}
+    while fresh:
+        found = {
+            (page.parent / name.partition("#")[0]).resolve()
+            for page in fresh
+            if page.suffix == ".md"
+            for name in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        }
+        fresh = found - linked
+        linked = linked | found
+    assert {page.resolve() for page in PAGES} <= linked
