@@ -16,7 +16,7 @@ from pvreplay.machine.ops import OPS
 from pvreplay.machine.queue import QueueSpec
 from pvreplay.machine.resources import IOPL
 from pvreplay.replay.window import facts_of, run_window
-from tests.machine_helpers import backend, shape, switch
+from tests.machine_helpers import backend, counts, shape, stepped, switch
 
 K = load_kernel("2.6.32")
 
@@ -224,3 +224,12 @@ def test_what_no_source_settles_of_the_rom_can_be_set(tmp_path: Path) -> None:
     # entering, a full queue of 3, what is left of 5 entries
     outcome = run_window(loaded, mine, facts_of(shape("mm_differs", tls=3)))
     assert outcome.totals == (3, 5, 0, 7) and outcome.flushes == {"full": 1, "leave_cpu": 1}
+
+
+@pytest.mark.parametrize(
+    "op", ["write_gdt_entry", "write_ldt_entry", "write_idt_entry", "load_gdt", "load_idt"]
+)
+def test_descriptor_tables_are_the_roms_under_vmi(op: str) -> None:
+    assert counts(stepped(f"begin enter_lazy_cpu {op} leave_lazy_cpu", "vmi")) == (1, 1, 0, 3)
+    assert counts(stepped(op, "vmi")) == (1, 0, 0, 1)
+    assert counts(stepped(op, "vmi:hvm-ident")) == (0, 0, 0, 0)

@@ -281,3 +281,17 @@ def test_sections_in_an_interrupt_have_no_effect_where_the_contract_says_so() ->
     assert run(f"pvreplay check '{order}' --backend xen --policy generic2025") == []
     (overlap,) = run(f"pvreplay check '{order}' --backend xen")
     assert (overlap.rule, overlap.step) == ("P3", 4)
+
+
+def test_tlb_flushes_overtake_and_follow_each_other() -> None:
+    section = "enter_mmu set_pte:a flush_tlb_user {} set_pte:b flush_tlb_user leave_mmu"
+    for backend in ("xen", "lguest", "kvm"):
+        for flush in ("flush_tlb_single:a", "flush_tlb_others", "flush_tlb_kernel"):
+            assert found(section.format(flush), backend, "") == [], (backend, flush)
+
+
+def test_an_object_is_published_before_any_register_that_names_it_is_loaded() -> None:
+    for load in ("write_cr3", "set_ldt", "load_tls"):
+        assert found(f"begin {load}=X set_mask:X end", "xen", "") == [("X1", 1)]
+        assert found(f"begin set_mask:X {load}=X end", "xen", "") == []
+        assert found(f"begin enter_cpu {load}=X set_mask:X leave_cpu end", "xen", "") == []

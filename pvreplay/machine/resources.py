@@ -58,6 +58,8 @@ FPU_OWNER: Final = BITS["FPU.owner"]
 CURRENT: Final = BITS["current"]
 MM_CPUMASK: Final = BITS["mm_cpumask"]
 PTE: Final = BITS["PTE"]
+TLB: Final = BITS["TLB"]
+"""Flushed, not written: two flushes may come in either order, and neither makes up for the other."""
 DR: Final = sum(bit for name, bit in BITS.items() if name.startswith("DR"))
 SELECTORS: Final = BITS["ds"] | BITS["es"] | BITS["fs"] | BITS["gs"]
 

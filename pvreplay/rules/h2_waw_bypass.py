@@ -16,10 +16,12 @@ Example that stays silent
     pvreplay check 'enter_mmu set_pte:a flush irq_enter set_pte:a irq_exit leave_mmu' --backend xen
     pvreplay check 'enter_mmu set_pte:a irq_enter set_pte:b irq_exit leave_mmu' --backend xen
     pvreplay check 'enter_mmu set_pte:a irq_enter set_pte:a irq_exit leave_mmu' --backend lguest
+    pvreplay check 'enter_mmu set_pte:a flush_tlb_user flush_tlb_single:b leave_mmu' --backend kvm
 
 What it cannot see
     Writers that are no op: the processor setting accessed and dirty bits.
-    PTEs without labels are taken to be different ones.
+    PTEs without labels are taken to be different ones. A TLB flush that overtakes
+    a queued one: they may come in either order.
 
 Bugs it would have caught
     In part 08b882c627ae ("paravirt: add hooks for ptep_modify_prot_start/commit",
@@ -47,7 +49,7 @@ class WawBypass(Rule):
     flags = WAW
 
     def check(self, view: View) -> None:
-        mask = view.waw & ~res.PTE
+        mask = view.waw & ~(res.PTE | res.TLB)
         if mask:
             at = view.queued_at(mask)
             what = res.text(mask)

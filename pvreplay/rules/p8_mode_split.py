@@ -19,7 +19,8 @@ Example that stays silent
     pvreplay check 'flag_en enter_mmu begin start_cs end_cs end leave_mmu flag_dis' --backend xen
 
 What it cannot see
-    Anything, unless the flag's changes are recorded apart from the mode's.
+    Anything, unless the flag's changes are recorded apart from the mode's. Whose
+    flag a resume is keyed on: an order shows one task's.
 
 Bugs it would have caught
     The regression of 291b3abed657 ("x86/xen: use lazy_mmu_state when

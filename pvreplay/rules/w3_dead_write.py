@@ -2,7 +2,8 @@
 
 What it does
     Fires when a resource is written twice in one batch with no read in between.
-    PTEs count only when they are labelled.
+    PTEs count only when they are labelled, TLB flushes do not: there may be writes
+    between them.
 
 Why it is bad
     The first write is work for nothing: an entry, a hypercall's worth of
@@ -17,6 +18,7 @@ Example that fires
 Example that stays silent
     pvreplay check 'begin enter_cpu clts leave_cpu fpu_restore end' --backend xen
     pvreplay check 'enter_mmu set_pte:a set_pte:b leave_mmu' --backend xen
+    pvreplay check 'enter_mmu set_pte flush_tlb_single:a flush_tlb_single:b leave_mmu' --backend xen
     pvreplay check 'begin enter_cpu set_ts clts leave_cpu fpu_restore end' --backend native
 
 What it cannot see

@@ -2,8 +2,10 @@
 
 What it does
     Fires when an mm's page table has taken effect (write_cr3=MM) and this CPU's
-    bit is set in that mm's mask (set_mask:MM) only afterwards. What counts is
-    when the load takes effect: a queued one is not in effect before the flush.
+    bit is set in that mm's mask (set_mask:MM) only afterwards. The same for an
+    LDT or TLS load (set_ldt=X, load_tls=X) and what others must know of X first,
+    which set_mask:X stands for. What counts is when the load takes effect: a
+    queued one is not in effect before the flush.
 
 Why it is bad
     Another CPU that changes the mm in between finds this CPU absent from the
@@ -12,13 +14,16 @@ Why it is bad
 Example that fires
     pvreplay check 'begin write_cr3=mmB set_mask:mmB end' --backend xen
       fires at step 1
+    pvreplay check 'begin set_ldt=ldtB set_mask:ldtB end' --backend xen
+      fires at step 1
 
 Example that stays silent
     pvreplay check 'begin set_mask:mmB write_cr3=mmB end' --backend xen
     pvreplay check 'begin enter_cpu write_cr3=mmB set_mask:mmB leave_cpu end' --backend xen
 
 What it cannot see
-    Memory ordering between CPUs. A mask that is never set in the trace.
+    Memory ordering between CPUs. A mask that is never set in the trace, or cleared
+    too early or too late.
 
 Bugs it would have caught
     CVE-2016-2069, 71b3c126e611 (v4.5-rc1). OpenBSD's 9f1181d59de3 (pm_cpus).
@@ -49,12 +54,15 @@ class Publish(Rule):
     def check(self, view: View) -> None:
         machine = view.machine
         label = view.disposition.token.operand
-        if machine.effective.get(res.CR3) != label or machine.pending & res.CR3:
-            return
-        for step in reversed(machine.steps[:-1]):
+        for loaded in (res.CR3, res.LDT, res.GDT_TLS):
+            if machine.effective.get(loaded) == label and not machine.pending & loaded:
+                self._judge(view, label, loaded)
+
+    def _judge(self, view: View, label: str, loaded: int) -> None:
+        for step in reversed(view.machine.steps[:-1]):
             if step.name == "set_mask" and step.disposition.token.operand == label:
                 return
-            if step.name == "write_cr3":
+            if step.disposition.writes == loaded:
                 if step.disposition.token.value == label:
                     message = f"in effect before {label}'s mask is set at step {view.index}"
                     self.report(step, message, key=label, related=(view.index,))
