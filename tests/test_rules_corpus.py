@@ -295,3 +295,9 @@ def test_an_object_is_published_before_any_register_that_names_it_is_loaded() ->
         assert found(f"begin {load}=X set_mask:X end", "xen", "") == [("X1", 1)]
         assert found(f"begin set_mask:X {load}=X end", "xen", "") == []
         assert found(f"begin enter_cpu {load}=X set_mask:X leave_cpu end", "xen", "") == []
+
+
+def test_entries_of_a_descriptor_table_do_not_overwrite_each_other() -> None:
+    for op in ("write_gdt_entry", "write_ldt_entry", "write_idt_entry"):
+        assert found(f"begin enter_cpu {op} {op} load_gdt leave_cpu end", "vmi", "") == []
+    assert found("begin enter_cpu set_ldt set_ldt leave_cpu end", "vmi", "") == [("W3", 3)]

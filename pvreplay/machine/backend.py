@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from pvreplay.machine import resources as res
-from pvreplay.machine.ops import Token, parse
+from pvreplay.machine.ops import PARTIAL, Token, parse
 from pvreplay.machine.queue import QueueSpec
 
 MODE_NONE: Final = 0
@@ -141,6 +141,7 @@ _OUTSIDE: Final[dict[str, int]] = {
 class Disposition:
     """One op token on one backend, ready to step.
 
+    *overwrites*: what it writes whole, so that a write before it is lost.
     *modes* is a mask with bit ``1 << mode`` set where the op is deferred.
     *per_slot*: entries and calls are per TLS slot that changes; *slots* is how
     many do when the token says so, -1 when the context does.  *crossing*
@@ -161,6 +162,7 @@ class Disposition:
         "name",
         "op",
         "outside",
+        "overwrites",
         "per_slot",
         "reads",
         "rom_calls",
@@ -178,6 +180,7 @@ class Disposition:
         self.name = token.op.name
         self.reads = token.reads
         self.writes = token.writes
+        self.overwrites = 0 if token.op.name in PARTIAL else token.writes & ~res.PARTLY
         self.row = row
         self.kind = PLAIN
         self.modes = 0

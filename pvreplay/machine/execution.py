@@ -133,7 +133,7 @@ class Execution:
         view.how = "queued"
         view.flags |= vw.QUEUED
         index = view.index
-        dead = self.pending & op.writes & ~(res.PTE | res.TLB)
+        dead = self.pending & op.overwrites
         if dead:
             view.since = {bit: at for bit, at in self.since.items() if bit & dead}
         put = self.queue.put

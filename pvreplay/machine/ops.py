@@ -198,6 +198,8 @@ _PTE_WRITERS: Final = (
     "ptep_modify_prot_commit",
     "flush_tlb_single",
 )
+PARTIAL: Final = ("write_gdt_entry", "write_ldt_entry", "write_idt_entry")
+"""They write one entry of what they are said to write."""
 NULL_VALUES: Final = ("0", "null")
 
 

@@ -60,6 +60,8 @@ MM_CPUMASK: Final = BITS["mm_cpumask"]
 PTE: Final = BITS["PTE"]
 TLB: Final = BITS["TLB"]
 """Flushed, not written: two flushes may come in either order, and neither makes up for the other."""
+PARTLY: Final = PTE | TLB | BITS["GDT"] | BITS["IDT"]
+"""What a write need not be all of: a second one may be of another entry or page."""
 DR: Final = sum(bit for name, bit in BITS.items() if name.startswith("DR"))
 SELECTORS: Final = BITS["ds"] | BITS["es"] | BITS["fs"] | BITS["gs"]
 

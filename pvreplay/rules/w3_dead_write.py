@@ -2,8 +2,8 @@
 
 What it does
     Fires when a resource is written twice in one batch with no read in between.
-    PTEs count only when they are labelled, TLB flushes do not: there may be writes
-    between them.
+    PTEs count only when they are labelled; TLB flushes and entries of descriptor
+    tables do not, for each may be of another page or entry.
 
 Why it is bad
     The first write is work for nothing: an entry, a hypercall's worth of
