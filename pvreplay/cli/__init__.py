@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "info": ("pvreplay.cli.info", "Say what a trace holds and where its state comes from."),
     "formats": ("pvreplay.cli.inputs", "List what is read and which evidence gives the state."),
     "convert": ("pvreplay.cli.convert", "Convert a trace or recording to trace.bin or text."),
+    "counts": ("pvreplay.cli.counts", "Save what a replay counts, to add up and price later."),
     "dump": ("pvreplay.cli.dump", "Print every event of a trace."),
     "synth": ("pvreplay.cli.synth", "Make a seeded synthetic trace."),
     "kernels": ("pvreplay.cli.kernels", "List the kernels, or show one's switch path."),

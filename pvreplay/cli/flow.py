@@ -57,9 +57,19 @@ def make_report(
         if not backend.form and backend.queue.kind != "none" and f"{backend.name}-unbatched" not in asked:
             backends.append(load_backend(f"{spec}-unbatched", kernel))
     contract = get_policy(policy or DEFAULT_POLICY)
-    trace = open_trace(path, assume=assume or {}, level=level)
-    if wrap is not None:
-        trace = wrap(trace)
+    counted = None
+    try:
+        trace = open_trace(path, assume=assume or {}, level=level)
+    except TraceError:
+        from pvreplay.cli.counts import read_counts
+
+        counted = read_counts(path, kernel)
+        if counted is None or wrap is not None:
+            raise
+        _refuse_for_counts(path, assume=assume, engine=engine, time=window_ns, level=level)
+    else:
+        if wrap is not None:
+            trace = wrap(trace)
     keep = None
     if cpus is not None or task is not None or window_ns is not None:
         from pvreplay.replay.filter import Filter
@@ -81,7 +91,7 @@ def make_report(
             from pvreplay.replay.price import price
             from pvreplay.replay.run import replay
 
-            hist = replay(trace, kernel, progress=bar, window_ns=window_ns)
+            hist = counted or replay(trace, kernel, progress=bar, window_ns=window_ns)
             if keep is not None:
                 hist = keep.cut_some(hist)
             report = price(hist, kernel, backends, policy=contract)
@@ -106,6 +116,16 @@ def make_report(
             "A replay needs sched_switch (or switch) events: record with -e sched:sched_switch.",
         )
     return report
+
+
+def _refuse_for_counts(path: str, **asked: object) -> None:
+    """UsageError for what needs the trace itself, of the options *asked* by name."""
+    for name, value in asked.items():
+        if value and value != "shape":
+            raise UsageError(
+                f"{path}: --{name} with saved counts, which hold no events",
+                "Name the trace, or leave the option out.",
+            )
 
 
 def _keep(report: Report, asked: list[str]) -> None:

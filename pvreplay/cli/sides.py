@@ -8,6 +8,9 @@ from typing import Literal, NamedTuple
 from pvreplay.errors import UsageError
 from pvreplay.replay.result import Report
 
+COUNTS_BEGIN = b'{"schema":"pvreplay.histogram/'
+"""What a file of ``pvreplay counts`` begins with."""
+
 SideKind = Literal["backend", "kernel", "report", "trace"]
 
 
@@ -55,6 +58,8 @@ def _file(path: str) -> Side:
         return Side("kernel", path, kernel=path)
     with open(path, "rb") as file:
         start = file.read(256).lstrip()
+    if start.startswith(COUNTS_BEGIN):  # priced like a trace
+        return Side("trace", path)
     return Side("report" if start.startswith(b"{") else "trace", path)
 
 
