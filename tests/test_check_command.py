@@ -286,3 +286,10 @@ def test_the_page_lists_every_key_of_the_json() -> None:
     keys = {*document, *document["backends"][0], *document["violations"][0], "event", "units", "steps"}
     for key in keys - {"count", "first", "shape"}:
         assert f"`{key}`" in page, key
+
+
+def test_a_handler_that_reads_nothing_known_is_refused_with_what_is_known() -> None:
+    done = pvreplay("check", "begin write_cr3 fault:vmaloc set_current end")
+    assert done.code == 2 and two_lines(done.err)
+    assert "op 2" in done.err and "'vmaloc'" in done.err and "vmalloc, gdt, fpu, selector, CR3" in done.err
+    assert pvreplay("check", "begin write_cr3 fault:vmalloc+PTE:k set_current end", "-b", "native").code == 1

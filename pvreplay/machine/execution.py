@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pvreplay.machine import backend as be
-from pvreplay.machine import resources as res
 from pvreplay.machine import view as vw
 from pvreplay.machine.backend import MODE_CPU, MODE_NONE, Backend, Disposition
 from pvreplay.machine.context import Context

@@ -20,6 +20,7 @@ from pvreplay.replay.result import Violation
 from pvreplay.replay.window import draw
 from pvreplay.rules import watch_all
 from pvreplay.rules.base import SEVERITY_ORDER, verdicts
+from pvreplay.rules.p7_window import CLASSES, EVENTS, unknown_reads
 
 CHECK_KERNEL = "2.6.32"
 """The kernel whose backend rows hold for an order when none is named.
@@ -49,9 +50,15 @@ def split_order(text: str) -> list[str]:
         raise UsageError(f"the order has {len(tokens)} ops", f"At most {OPS_MAX}.")
     for place, token in enumerate(tokens):
         try:
-            parse(token)
+            parsed = parse(token)
         except UsageError as error:
             raise UsageError(f"op {place}: {error.message}", error.hint) from None
+        unknown = unknown_reads(parsed.operand) if parsed.op.name in EVENTS else []
+        if unknown:
+            known = ", ".join((*CLASSES, *res.NAMES))
+            raise UsageError(
+                f"op {place}: {token!r}: a handler that reads {unknown[0]!r}", f"Known: {known}; joined by +."
+            )
     return tokens
 
 

@@ -144,8 +144,17 @@ def handler_reads(operand: str) -> int:
     """What the handler of an event with this operand reads; 0 when nothing is known."""
     mask = 0
     for name in operand.split("+"):
-        mask |= CLASSES.get(name) or res.lookup(name) or 0
+        mask |= _read(name) or 0
     return mask
+
+
+def unknown_reads(operand: str) -> list[str]:
+    """The names in an event's operand that are neither a class of handlers nor a resource."""
+    return [name for name in operand.split("+") if operand and _read(name) is None]
+
+
+def _read(name: str) -> int | None:
+    return CLASSES.get(name) or res.lookup(name)
 
 
 def reads_alone(operand: str) -> int:
