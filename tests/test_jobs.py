@@ -83,6 +83,13 @@ def test_gate_says_the_same_with_any_number_of_threads(tmp_path: Path) -> None:
     assert run("gate", *traces, "--baseline", baseline, "-f", "json", "-j5") == alone
 
 
+def test_counts_says_the_same_with_any_number_of_threads() -> None:
+    traces = [str(path) for path in SHIPPED[:6]]
+    alone = run("counts", *traces, "-j1")
+    assert alone.code == 0, alone.err
+    assert run("counts", *traces, "-j5") == alone
+
+
 def test_the_error_told_is_that_of_the_first_trace_in_the_order_named(tmp_path: Path) -> None:
     bad = []
     for name in ("b", "a"):

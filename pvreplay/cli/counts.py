@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ import click
 from pvreplay.cli import options
 from pvreplay.cli.main import QuickHelp
 from pvreplay.cli.sides import COUNTS_BEGIN
+from pvreplay.cli.together import jobs_option, together
 from pvreplay.errors import TraceError, UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _MAX_BYTES = 1 << 28
 )
 @options.assume_option
 @options.level_option
+@jobs_option
 @click.option(
     "-o",
     "--output",
@@ -68,7 +71,7 @@ def command(
         options.check_trace(trace)
     options.check_output(output, traces)
     loaded = load_kernel(kernel)
-    counted = [_count(trace, loaded, assume, level) for trace in traces]
+    counted = together([partial(_count, trace, loaded, assume, level) for trace in traces], traces)
     total = counted[0] if len(counted) == 1 else add(counted)
     options.emit(encode(total), output)
     if total.damage:
