@@ -6,6 +6,7 @@ import click
 
 from pvreplay.cli import options
 from pvreplay.cli.main import QuickHelp
+from pvreplay.errors import TraceError
 
 DEFAULT_KERNEL = "6.1"
 
@@ -67,6 +68,7 @@ def command(
 
     loaded = load_kernel(kernel)
     view = open_view(recording)
+    opened = None
     if view is not None:
         from pvreplay.validate.hypervisor import check_view
 
@@ -88,4 +90,6 @@ def command(
             result, width=style.width, color=style.color, ascii=style.ascii, top=top, verbose=verbose
         )
         options.emit(text, output)
+    if opened is not None and opened.damage:
+        raise TraceError(f"{recording}: {opened.damage}", "Compared is what could be read.")
     return int(result.failed)

@@ -181,9 +181,9 @@ def _open_stream(
             raise TraceError(f"{path}: {stream.damage}", "Nothing of it can be read.")
         if not head:
             raise TraceError(f"{path}: empty", "A recording was expected. " + _HINT)
-        unpacked = _unpacked(stream, head, path)
-        if unpacked is not None:
-            return _open_stream(Stream(unpacked), path, assume, None, level)
+        packed = unpacked(stream, head, path)
+        if packed is not None:
+            return _open_stream(Stream(packed), path, assume, None, level)
     if format == "trace.bin" or (format is None and head.startswith(MAGIC)):
         from pvreplay.trace.binary_read import BinaryTrace
 
@@ -263,8 +263,8 @@ def _module(name: str, head: bytes, path: str) -> _Source:
     return module
 
 
-def _unpacked(stream: Stream, head: bytes, path: str) -> Any:
-    """A stream of what a packed file holds; None when it is not packed."""
+def unpacked(stream: Stream, head: bytes, path: str) -> Any:
+    """What a packed file holds, to make a :class:`Stream` of; None when it is not packed."""
     if head.startswith(b"\x1f\x8b"):
         import gzip
 

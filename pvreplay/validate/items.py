@@ -7,7 +7,6 @@ event it was, and how the recording wrote it.
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.sources import records as r
-from pvreplay.sources.detect import HEAD_BYTES, Stream
+from pvreplay.sources.detect import HEAD_BYTES, Stream, unpacked
 from pvreplay.sources.fgraph import is_graph
 from pvreplay.sources.textevents import EventParser
 from pvreplay.sources.textlines import LineParser
@@ -73,6 +72,8 @@ class Recording:
         self.word_bits = 0
         """Bits of the recorded kernel's long, known once a pass has begun; 0 when not told."""
         self.damage = ""
+        """What is missing of it, known once a pass has ended."""
+        self.packed = False
         self._graph: tuple[dict[int, int], Look] | None = None
         if path != "-" and os.path.isdir(path):
             self.binary, self.style = _PAGES, ""
@@ -124,7 +125,9 @@ class Recording:
         return self.comms[number].decode("utf-8", "backslashreplace") if number < len(self.comms) else ""
 
     def local_path(self) -> Any:
-        """What a decoder can open: the path, or the copy of standard input."""
+        """What a decoder can open: the path, the copy of standard input, or what a packed file holds."""
+        if self.packed:
+            return self._open()
         if self._file is not None:
             self._file.seek(0)
             return self._file
@@ -137,9 +140,9 @@ class Recording:
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}", "Name a recording.") from None
         stream = Stream(raw)
-        if stream.look(2) == b"\x1f\x8b":
-            return Stream(gzip.GzipFile(fileobj=io.BufferedReader(stream)))
-        return stream
+        packed = unpacked(stream, stream.look(16), self.path)
+        self.packed = packed is not None
+        return stream if packed is None else Stream(packed)
 
     def _graph_items(self) -> Iterator[Item]:
         from pvreplay.validate.graph import GraphItems, look_through
@@ -150,8 +153,10 @@ class Recording:
         events = EventParser(self.intern, evidence=True)
         return GraphItems(events, self.comms, *self._graph).items(self._lines())
 
-    def _lines(self) -> io.BufferedReader:
-        return io.BufferedReader(self._open(), 1 << 18)
+    def _lines(self) -> Iterator[bytes]:
+        stream = self._open()
+        yield from io.BufferedReader(stream, 1 << 18)
+        self.damage = stream.damage
 
     def _text_items(self) -> Iterator[Item]:
         events = EventParser(self.intern, evidence=True)
