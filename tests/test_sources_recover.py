@@ -7,8 +7,10 @@ import io
 import pytest
 
 from pvreplay.sources import _recover_cy
+from pvreplay.sources import records as r
 from pvreplay.sources.recover import RecoveredTrace
 from pvreplay.sources.textsource import TextSource
+from tests.scheduler_sim import Recorded
 from tests.source_tools import NOFP, WEIRD, by_pid, event, interpreted, read, switch, trace_of
 
 FPU_SAVED = "x86_fpu_regs_deactivated: x86/fpu: 00000000f5e22560 load: 0 xfeatures: {} xcomp_bv: 0"
@@ -294,6 +296,66 @@ def test_a_vfork_parent_may_wake_before_the_exec_is_told() -> None:
     ]
     events, _ = read(trace_of(*lines))
     assert kinds(events)[3:] == ["SWITCH", "EXEC", "SWITCH", "SWITCH", "EXIT", "SWITCH"]
+
+
+def test_a_vfork_child_switched_out_before_it_loads_its_mm_still_has_its_parents() -> None:
+    lines = [
+        switch(1, 0, "swapper/0", 0, "R", "sh", 5),
+        event(2, 0, "sh", 5, newtask(9, 0x4100, "sh")),
+        switch(3, 0, "sh", 5, "D", "sh", 9),
+        switch(4, 0, "sh", 9, "R", "sh", 5),  # woken by exec, which has loaded nothing yet
+        switch(5, 0, "sh", 5, "S", "sh", 9),
+        event(6, 0, "sh", 9, FLUSH),
+        event(7, 0, "sh", 9, "task_rename: pid=9 oldcomm=sh newcomm=ls oom_score_adj=0"),
+        switch(8, 0, "ls", 9, "R", "swapper/0", 0),
+        switch(9, 0, "swapper/0", 0, "R", "ls", 9),
+        event(10, 0, "ls", 9, "sched_process_exec: filename=/bin/ls pid=9 old_pid=9"),
+    ]
+    for told in (lines, [line for line in lines if "tlb_flush" not in line]):
+        events, _ = read(trace_of(*told))
+        assert kinds(events) == ["ON", "SWITCH", "FORK", *["SWITCH"] * 3, "EXEC", "SWITCH", "SWITCH"]
+
+
+def test_a_pid_used_again_is_not_of_the_thread_group_it_was_of() -> None:
+    records = [
+        r.record(0, 0, r.INFO, 9, a=9, b=4),  # a thread that ends unseen
+        r.record(1, 0, r.SWITCH, 0, a=0, b=5),
+        r.record(2, 0, r.NEWTASK, 5, a=9, b=0x1200000),
+        r.record(3, 0, r.SWITCH, 5, a=5, b=4),
+        r.record(4, 0, r.INFO, 4, a=4, b=4),
+        r.record(5, 0, r.INFO, 7, a=7, b=4),
+        r.record(6, 0, r.SWITCH, 4, a=4, b=7),
+    ]
+    _, tasks = read(RecoveredTrace(Recorded(records, lambda: 99)))
+    mm = {pid: task.mm for pid, task in by_pid(tasks).items()}
+    assert mm[7] == mm[4] != mm[9]
+
+
+def test_an_exec_that_was_lost_does_not_hide_the_next_one() -> None:
+    lines = [
+        switch(1, 0, "swapper/0", 0, "R", "sh", 5),
+        event(2, 0, "sh", 5, newtask(9, 0x4100, "sh")),
+        switch(3, 0, "sh", 5, "D", "sh", 9),
+        switch(4, 0, "sh", 9, "R", "sh", 5),
+        "CPU:0 [LOST 12 EVENTS]",
+        switch(5, 0, "sh", 5, "S", "ls", 9),
+        event(6, 0, "ls", 9, "sched_process_exec: filename=/bin/cat pid=9 old_pid=9"),
+    ]
+    events, _ = read(trace_of(*lines))
+    assert kinds(events).count("EXEC") == 2
+
+
+def test_an_exec_due_is_told_when_the_task_is_found_running() -> None:
+    lines = [
+        switch(1, 0, "swapper/0", 0, "R", "sh", 5),
+        event(2, 0, "sh", 5, newtask(9, 0x4100, "sh")),
+        switch(3, 0, "sh", 5, "D", "sh", 9),
+        switch(4, 0, "sh", 9, "R", "swapper/0", 0),
+        switch(5, 0, "swapper/0", 0, "R", "sh", 5),
+        switch(6, 0, "ls", 9, "S", "sh", 5),  # the switch to it is missing
+    ]
+    events, _ = read(trace_of(*lines))
+    assert kinds(events)[-3:] == ["ON", "EXEC", "SWITCH"]
 
 
 def test_fpu_use_follows_what_was_saved() -> None:

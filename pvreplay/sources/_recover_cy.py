@@ -43,6 +43,7 @@ T_NEWBORN = 8  # task_newtask seen, sched_process_fork not yet
 T_EXEC_DUE = 16  # has a new mm that no event told of
 T_VFORK = 32  # waits for its vfork child
 T_EXITED = 64  # gave up its mm
+T_BORROWS = 128  # a vfork child that still has its parent's mm
 
 NOBODY = 0xFFFFFFFF
 
@@ -65,6 +66,7 @@ _FPU_ACTIVATED = cython.declare(cython.ulonglong, records.FPU_ACTIVATED)
 _XEN_CR3 = cython.declare(cython.ulonglong, records.XEN_CR3)
 _INFO = cython.declare(cython.ulonglong, records.INFO)
 _EXIT = cython.declare(cython.ulonglong, records.EXIT)
+_RENAME = cython.declare(cython.ulonglong, records.RENAME)
 _EXEC = cython.declare(cython.ulonglong, records.EXEC)
 _EVIDENCE = cython.declare(cython.ulonglong, records.MC_BATCH)
 _NO_PREV = cython.declare(cython.ulonglong, records.NO_PREV)
@@ -79,7 +81,7 @@ _MIX = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
 _SLOW_NEXT = cython.declare(cython.ulonglong, T_ENDED | T_EXEC_DUE | T_VFORK)
 _SLOW_PREV = cython.declare(cython.ulonglong, T_PENDING | T_VFORK)
 _FPU = cython.declare(cython.ulonglong, T_FPU)
-_ENDED = cython.declare(cython.ulonglong, T_ENDED)
+_SLOW_FOUND = cython.declare(cython.ulonglong, T_ENDED | T_EXEC_DUE)
 _NOBODY = cython.declare(cython.ulonglong, NOBODY)
 
 #: Events ``run`` may need room for before it looks again.
@@ -183,7 +185,7 @@ def run(
                         if cur == 0:
                             break
                     head = tasks[2 * cur]
-                    if ((head >> 32) & _ENDED) != 0:
+                    if ((head >> 32) & _SLOW_FOUND) != 0:
                         break
                     events[k] = words[at]
                     events[k + 1] = _K_ON | where | cur
@@ -263,6 +265,13 @@ def run(
                     events[k] = words[at]
                     events[k + 1] = _K_FLUSH_IPI | where
                     k += 2
+                elif (words[at + 2] & _MASK32) == 0:
+                    # A switch's own flush is by prev; any other may be the load of exec.
+                    cur = cpus[c]
+                    if cur != 0 and cur != _NOBODY:
+                        pid = tasks[2 * cur] & _MASK32
+                        if pid == w1 >> 32 or (tasks[2 * cpus[c + 1]] & _MASK32) != w1 >> 32:
+                            break
             elif type == _XEN_CR3:
                 # written in the switch, before "current" changes: it belongs to the task switched to
                 cur = cpus[c]
@@ -365,6 +374,39 @@ def scan(
         i += 1
     out[3] = unsaved
     return found
+
+
+def loads_ahead(
+    words: cython.ulonglong[::1], i: cython.Py_ssize_t, n: cython.Py_ssize_t, pid: cython.ulonglong
+) -> bool:
+    """Whether one of records *i* + 1 .. *n* - 1 tells when the task loads the mm of an exec.
+
+    That is a TLB flush of its own outside switches, or its new name.  Record *i* counts when it
+    is the switch out of the task: the flush after it on that CPU is that switch's.
+    """
+    at: cython.Py_ssize_t
+    w1: cython.ulonglong
+    type: cython.ulonglong
+    left: cython.ulonglong = 1 << 16  # the CPU whose last switch was out of the task
+    while i < n:
+        at = 4 * i
+        w1 = words[at + 1]
+        type = (w1 >> 16) & 0xFF
+        if type == _SWITCH:
+            if (words[at + 2] & _MASK32) == pid:
+                left = w1 & 0xFFFF
+            elif (w1 & 0xFFFF) == left:
+                left = 1 << 16
+        elif type == _TLB_FLUSH:
+            if (words[at + 2] & _MASK32) == 0 and w1 >> 32 == pid and (w1 & 0xFFFF) != left:
+                return True
+        elif (words[at + 2] & _MASK32) == pid:
+            if type == _RENAME and w1 >> 32 == pid:
+                return True
+            if type in (_EXEC, _EXIT):
+                return False
+        i += 1
+    return False
 
 
 def seek(

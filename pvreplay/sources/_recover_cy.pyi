@@ -16,6 +16,7 @@ T_NEWBORN: int
 T_EXEC_DUE: int
 T_VFORK: int
 T_EXITED: int
+T_BORROWS: int
 NOBODY: int
 S_LOOKED: int
 S_FPU_SAVED: int
@@ -42,4 +43,5 @@ def run(
     cr3s: array[int],
 ) -> int: ...
 def scan(words: memoryview, i: int, n: int, pid: int, out: array[int]) -> int: ...
+def loads_ahead(words: memoryview, i: int, n: int, pid: int) -> bool: ...
 def seek(words: memoryview, i: int, n: int, type: int, a: int) -> int: ...
