@@ -81,6 +81,13 @@ def test_the_trace_may_come_through_a_pipe(trace: Path) -> None:
     assert json.loads(done.stdout)["trace"]["switches"] == 23
 
 
+def test_the_shipped_recording_is_the_one_in_traces() -> None:
+    """It was made with pvreplay convert, as traces/README.md says."""
+    recording = Path(__file__).parent.parent / "traces" / "guest-n32-fpthreads.trace.txt"
+    shipped, read = (pvreplay("convert", path, "-").out for path in (options.SHIPPED, recording))
+    assert shipped == read
+
+
 def test_without_a_trace_the_shipped_recording_is_replayed_and_named() -> None:
     done = pvreplay("run")
     assert done.code in (0, 1) and "installed with pvreplay" in done.out.replace("\n      ", " ")
