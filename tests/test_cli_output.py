@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pvreplay.cli import options, progress
-from pvreplay.cli.outfile import whole_or_not
+from pvreplay.cli.outfile import spare_terminal, whole_or_not
 from pvreplay.errors import UsageError
 from tests.cli_helpers import PINGPONG, pvreplay
 
@@ -123,6 +123,16 @@ def test_a_terminal_gets_colour_unless_it_says_no(
     style = options.TextStyle(None, False)
     assert style.color is color and style.width == 80
     assert options.TextStyle("file", False).color is False
+
+
+def test_bytes_are_kept_from_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+    spare_terminal("-", "text")
+    spare_terminal("t.bin", "bin")
+    with pytest.raises(UsageError):
+        spare_terminal("-", "bin")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    spare_terminal("-", "bin")
 
 
 def test_progress_is_for_terminals_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,11 +49,12 @@ def command(
     if target != "-":
         options.check_output(target, [source])
 
-    from pvreplay.cli.outfile import whole_or_not
+    from pvreplay.cli.outfile import spare_terminal, whole_or_not
     from pvreplay.sources.detect import open_trace
     from pvreplay.trace.binary_write import write_binary
     from pvreplay.trace.text_write import write_text
 
+    spare_terminal(target, form)
     trace = open_trace(source, assume=assume, level=level)
     if not trace.meta.origin and trace.meta.format not in _OWN:
         trace.meta.origin = f"{trace.meta.format} {os.path.basename(source)}"

@@ -52,6 +52,14 @@ def whole_or_not(path: str) -> Iterator[IO[bytes]]:
         raise
 
 
+def spare_terminal(path: str, form: str) -> None:
+    """UsageError for bytes (*form* "bin") to a standard output that somebody looks at."""
+    if path == "-" and form == "bin" and sys.stdout.isatty():
+        raise UsageError(
+            "-: trace.bin is no text, and standard output is a terminal", "Name a file or a pipe."
+        )
+
+
 @contextmanager
 def _vanishes_on_signal(path: str) -> Iterator[None]:
     """Take *path* away when SIGTERM or SIGHUP ends the process, which Python lets happen without a word."""

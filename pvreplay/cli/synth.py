@@ -152,8 +152,9 @@ def _fitted(
 
 
 def _write(trace: SynthTrace, output: str, form: str) -> None:
-    from pvreplay.cli.outfile import whole_or_not
+    from pvreplay.cli.outfile import spare_terminal, whole_or_not
 
+    spare_terminal(output, form)
     if form == "bin":
         from pvreplay.trace.binary_write import write_binary as write
     else:
