@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pvreplay.gate.model import MODEL
 from tests.gate_tools import EARLY, KERNEL, MOVED, Repository, checks, trace_text
 
 
@@ -214,7 +215,7 @@ def test_lost_events_are_not_comparable_and_no_baseline_unless_told_otherwise(re
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("model = 1\n", "model = 999\n", "the model is number 1 now, 999 in the baseline"),
+        (f"model = {MODEL}\n", "model = 999\n", f"the model is number {MODEL} now, 999 in the baseline"),
         ('rules = "', 'rules = "0', "there are other rules now"),
         ('kernel_base = "2.6.21 ', 'kernel_base = "2.6.21 0', "built-in kernel 2.6.21 is not what it was"),
         ('backend.xen.model = "', 'backend.xen.model = "0', "backend xen is not what it was"),

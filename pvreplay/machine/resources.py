@@ -49,6 +49,7 @@ BITS: Final[dict[str, int]] = {name: 1 << bit for bit, name in enumerate(NAMES)}
 CR3: Final = BITS["CR3"]
 LDT: Final = BITS["LDT"]
 GDT_TLS: Final = BITS["GDT.TLS"]
+TSS_ESP0: Final = BITS["TSS.esp0"]
 IOPL: Final = BITS["EFLAGS.IOPL"]
 CR4_TSD: Final = BITS["CR4.TSD"]
 CR0_TS: Final = BITS["CR0.TS"]

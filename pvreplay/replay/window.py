@@ -188,6 +188,17 @@ def switch_context(kernel: Kernel, backend: Backend, facts: Mapping[str, int]) -
         differs |= res.IOPL
     if facts["prev_notsc"] != facts["next_notsc"]:
         differs |= res.CR4_TSD
+    # TS is clear while prev's registers are live, and must be when next's are restored.
+    if kernel.fpu.model == "lazy" and facts["prev_fpu"] != facts["next_eager"]:
+        differs |= res.CR0_TS
+    if facts["prev_gs"] or facts["next_gs"]:
+        differs |= res.BITS[kernel.user_segment]
+    # On x86-64 the entry stack is the CPU's own, except under Xen PV.
+    if kernel.arch == "i386" or backend.traits["kernel_rpl"]:
+        differs |= res.TSS_ESP0
+    # After 2.6.32 debug registers are perf's business, before and after the switch.
+    if facts["next_dr"] and kernel.version < (2, 6, 33):
+        differs |= res.DR
     # A back end that clears a selector in load_tls clears the one that its kernels need cleared.
     if facts["prev_gs"] and backend.reloads_selectors and not backend.table["load_tls"].clears:
         live |= res.BITS[kernel.user_segment]

@@ -22,7 +22,10 @@ Example that stays silent
 
 What it cannot see
     Whether the value written is the right one. State the trace does not hold.
-    Of a replayed switch CR3, LDT, TLS, IOPL and the TSC flag are compared.
+    Of a replayed switch CR3, LDT, TLS, TSS.esp0, IOPL, the TSC flag, CR0.TS of a
+    lazy FPU, the user segment and (up to 2.6.32) debug registers are compared;
+    not the I/O bitmap, which older kernels change without an op, nor block
+    stepping.
 
 Bugs it would have caught
     CVE-2016-3157 (XSA-171), b7a584598aea ("properly context-switch IOPL on Xen
