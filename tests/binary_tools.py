@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pvreplay.sources import pages, perfdata, perfdata_guess, perfdata_head, tracepoints
+from pvreplay.sources import pages, perfdata, perfdata_guess, perfdata_head, segments, tracepoints
 from pvreplay.sources import records as r
 from tests.source_tools import DATA, drain, interpreted
 
@@ -26,6 +26,8 @@ _USERS = (
     (perfdata, "merging", "_merge_cy"),
     (pages, "merging", "_merge_cy"),
     (pages, "ring", "_ring_cy"),
+    (segments, "ring", "_ring_cy"),
+    (segments, "payloads", "_tracepoint_cy"),
 )
 
 

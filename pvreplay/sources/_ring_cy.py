@@ -27,9 +27,9 @@ TIME = 3  # time of the last event
 BAD_PAGES = 4  # pages whose sizes cannot be (the rest of each is skipped)
 PAGES = 5  # pages finished
 MISSED = 6  # pages before which events are missing
-STATE_INTS = 8  # the last is of no use but to keep the loads ahead from being dropped
+STATE_INTS = 7
 
-AHEAD = cython.declare(cython.Py_ssize_t, 1024)
+AHEAD = cython.declare(cython.Py_ssize_t, 2048)
 
 
 @cython.cfunc
@@ -82,7 +82,6 @@ def scan(
     payload: cython.Py_ssize_t
     slot: cython.ulonglong
     near: cython.Py_ssize_t = end - AHEAD
-    touched: cython.ulonglong = 0
     if room > len(words) // 4:
         room = len(words) // 4
     with cython.nogil:
@@ -118,9 +117,10 @@ def scan(
                 state[5] += 1
                 continue
             header = _load32(data, at)
-            if at < near:
+            if cython.compiled:  # noqa: SIM102  (known when it is compiled)
                 # Memory is slower than this loop: have what comes soon on its way.
-                touched += data[at + AHEAD]
+                if at < near:
+                    pv_fetch(cython.address(data[at + AHEAD]))  # noqa: F821  (_ring_cy.pxd)
             kind = header & 31
             delta = header >> 5
             if kind >= 1 and kind <= 28:
@@ -186,7 +186,6 @@ def scan(
         state[1] = cython.cast(cython.ulonglong, at)
         state[2] = cython.cast(cython.ulonglong, stop)
         state[3] = time
-        state[7] += touched & 1
     return n
 
 

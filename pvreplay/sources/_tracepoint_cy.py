@@ -338,6 +338,12 @@ def decode(
     misc: cython.ulonglong
     size: cython.longlong
     kind: cython.longlong
+    spot: cython.Py_ssize_t
+    low: cython.ulonglong
+    high: cython.ulonglong
+    last_low: cython.ulonglong = 0
+    last_high: cython.ulonglong = 0
+    last_comm: cython.ulonglong = 0  # of the empty comm
     with cython.nogil:
         for src in range(first, last):
             w = src * 4
@@ -357,8 +363,28 @@ def decode(
             if handler == _SWITCH:
                 a = _load32(data, at + programs[p + 4])
                 b = _load32(data, at + programs[p + 5])
-                c = _comm(data, at + programs[p + 6], programs[p + 8], keys, table, state, memo)
-                c |= _comm(data, at + programs[p + 7], programs[p + 8], keys, table, state, memo) << 24
+                size = programs[p + 8]
+                if size >= 16:
+                    # Who is switched out is who was switched to before, most of the time.
+                    spot = at + programs[p + 6]
+                    low = _load64(data, spot)
+                    high = _load64(data, spot + 8)
+                    if low != last_low or high != last_high:
+                        last_low = low
+                        last_high = high
+                        last_comm = _comm(data, spot, size, keys, table, state, memo)
+                    c = last_comm
+                    spot = at + programs[p + 7]
+                    low = _load64(data, spot)
+                    high = _load64(data, spot + 8)
+                    if low != last_low or high != last_high:
+                        last_low = low
+                        last_high = high
+                        last_comm = _comm(data, spot, size, keys, table, state, memo)
+                    c |= last_comm << 24
+                else:
+                    c = _comm(data, at + programs[p + 6], size, keys, table, state, memo)
+                    c |= _comm(data, at + programs[p + 7], size, keys, table, state, memo) << 24
                 value = _number(data, at + programs[p + 9], programs[p + 10], False)
                 c |= _state_class(value, p, programs) << 48
             elif handler == _GENERIC:

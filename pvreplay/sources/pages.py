@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from mmap import mmap
 from typing import Final
 
 from pvreplay.errors import TraceError
@@ -133,8 +134,8 @@ class PageSource:
         row[tp.HANDLER], row[tp.TYPE], row[tp.PID] = tp.VALUE, rec.LOST, -1
         self._lost_slot = programs.add_row(row)
         count = max(1, len(streams))
-        self._region = max(REGION_LEAST, min(REGION, ALL_REGIONS // count))
-        self._words = memoryview(array("Q", bytes(rec.RECORD_BYTES * self._region * count)))
+        self._region, regions = self._regions(count)
+        self._words = memoryview(mmap(-1, rec.RECORD_BYTES * self._region * regions)).cast("Q")
         self._runs = array("q", bytes(16 * count))
         self._heap = array("q", bytes(8 * count))
         self._merge_state = array("q", [0, 0])
@@ -143,37 +144,50 @@ class PageSource:
         several = len({stream.instance for stream in streams}) > 1
         self._seen = array("Q", bytes(40 * CPU_MAX if several else 0))
 
+    def _regions(self, streams: int) -> tuple[int, int]:
+        """(records of a region, regions) for a number of streams."""
+        return max(REGION_LEAST, min(REGION, ALL_REGIONS // streams)), streams
+
     def fill(self, words: memoryview, start: int) -> int:
         """As ``records.RawSource`` has it."""
         if not self._started:
             self._started = True
-            for number in range(len(self._streams)):
-                self._refill(number)
+            self._start()
         room = len(words) // rec.RECORD_WORDS
         state = self._merge_state
         n = start
-        while n < room:
+        ended = False
+        while n < room and not ended:
             before = n
             n = merging.merge(
                 self._words, self._runs, len(self._streams), self._heap, NO_LIMIT, True, words, n, state
             )
+            ended = state[0] < 0 and n < room
             if state[0] >= 0:
                 self._refill(state[0])
             if len(self._seen):
                 n = merging.drop_twins(words, before, n, merging.TWIN_NS, self._seen)
-            elif n == before and state[0] < 0:
-                break
-            if state[0] < 0 and n < room:
-                break
-        if n < room:
+        if ended:
             self._finish()
         return n
 
+    def _start(self) -> None:
+        """Decode the first records of every stream."""
+        for number in range(len(self._streams)):
+            self._refill(number)
+
     def _refill(self, number: int) -> None:
         """Decode the next records of one stream into its region."""
-        stream = self._streams[number]
         first = number * self._region
-        room = first + self._region
+        self._set_run(number, first, self._read(self._streams[number], first, first + self._region))
+
+    def _set_run(self, number: int, first: int, end: int) -> None:
+        """Let the merge take records [first, end) for a stream."""
+        self._runs[2 * number] = first
+        self._runs[2 * number + 1] = end
+
+    def _read(self, stream: PageStream, first: int, room: int) -> int:
+        """Decode the next records of a stream to *first* .. *room* - 1; their end."""
         found = first
         while found == first:
             found = ring.scan(
@@ -184,8 +198,7 @@ class PageSource:
                 found = self._decode(stream, first, found)
             elif not stream.more(self._layout[0]) and not stream.mend(self._layout):
                 break
-        self._runs[2 * number] = first
-        self._runs[2 * number + 1] = found
+        return found
 
     def _decode(self, stream: PageStream, first: int, found: int) -> int:
         """Turn the events found in a stream into records; their end."""

@@ -15,7 +15,9 @@ from typing import Final
 from pvreplay.errors import TraceError
 from pvreplay.sources import tracepoints as tp
 from pvreplay.sources.formats import parse_format, parse_header_page
-from pvreplay.sources.pages import PageSource, PageStream, page_layout
+from pvreplay.sources.pages import page_layout
+from pvreplay.sources.pieces import mapped_pieces
+from pvreplay.sources.segments import SegmentSource, SegmentStream, piece_bytes, with_threads
 from pvreplay.sources.streams import map_file
 from pvreplay.trace.model import Trace
 
@@ -41,11 +43,10 @@ def sniff(head: bytes) -> bool:
 
 def open(source: str, assume: Mapping[str, str] | None = None, path: str = "") -> Trace:
     """The trace in a directory of raw pages."""
-    from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
     size = sum(os.path.getsize(file) for _, file in _cpu_files(source))
-    return RecoveredTrace(read_ahead(open_raw(source), size), assume)
+    return RecoveredTrace(with_threads(lambda jobs: open_raw(source, jobs), size), assume)
 
 
 def _files(path: str) -> Iterator[str]:
@@ -92,8 +93,8 @@ def _formats(path: str, programs: tp.Programs) -> None:
             programs.add(parse_format(_text(file), tp.SYSTEM_OF[event], file))
 
 
-def open_raw(path: str) -> PageSource:
-    """The records of a directory of raw pages.
+def open_raw(path: str, jobs: int = 1) -> SegmentSource:
+    """The records of a directory of raw pages, decoded by *jobs* threads.
 
     Raises TraceError when it has no pages, no header_page, or no format of an event that is read.
     """
@@ -114,11 +115,12 @@ def open_raw(path: str) -> PageSource:
         )
     layout = page_layout(header, header.page_size)
     programs.word_bits = header.commit_size * 8
+    step = piece_bytes(len(files), header.page_size)
     streams = []
     for cpu, file in sorted(files.items()):
         pages = map_file(file)
-        streams.append(PageStream(cpu, pages.blocks(0, len(pages.data), header.page_size)))
-    source = PageSource(path, streams, layout, programs)
+        streams.append(SegmentStream(cpu, mapped_pieces(pages, 0, len(pages.data), step)))
+    source = SegmentSource(path, streams, layout, programs, None, jobs)
     source.format = NAME
     source.origin = "ring-buffer pages"
     source.clock = _clock(path)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import BinaryIO, Final
 
 from pvreplay.errors import TraceError
 from pvreplay.sources import tracepoints as tp
-from pvreplay.sources.pages import MAX_INSTANCES, PageSource, PageStream, page_layout
+from pvreplay.sources.pages import MAX_INSTANCES, page_layout
 from pvreplay.sources.rawpages import selected_clock
 from pvreplay.sources.records import RawSource
+from pvreplay.sources.segments import SegmentSource, SegmentStream, piece_bytes, with_threads
 from pvreplay.sources.streams import Mapped, map_file, map_stream
+from pvreplay.sources.tracedat_data import pieces
+from pvreplay.sources.tracedat_data import text as latency_text
 from pvreplay.sources.tracedat_head import BufferData, TraceDat
 from pvreplay.sources.tracinghead import MAGIC
 from pvreplay.trace.model import Trace
@@ -33,7 +37,6 @@ def sniff(head: bytes) -> bool:
 
 def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: str = "-") -> Trace:
     """The trace in a trace.dat: a path, or a stream (copied, since it is read at many places)."""
-    from pvreplay.sources.ahead import read_ahead
     from pvreplay.sources.recover import RecoveredTrace
 
     if isinstance(source, str):
@@ -43,8 +46,8 @@ def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: 
     dat = TraceDat(mapped, path, tp.WANTED)
     if _is_text(dat):
         return RecoveredTrace(_text_source(dat, mapped), assume)
-    recording = TraceDatSource(mapped, dat)
-    return RecoveredTrace(read_ahead(recording, recording.size_bytes), assume)
+    size = sum(cpu.size for buffer in dat.buffers for cpu in buffer.cpus)
+    return RecoveredTrace(with_threads(lambda jobs: TraceDatSource(mapped, dat, jobs), size), assume)
 
 
 def _is_text(dat: TraceDat) -> bool:
@@ -52,29 +55,35 @@ def _is_text(dat: TraceDat) -> bool:
     return dat.text_at >= 0 and not any(cpu.size for buffer in dat.buffers for cpu in buffer.cpus)
 
 
-def _text_source(dat: TraceDat, mapped: Mapped) -> RawSource:
-    from io import BytesIO
+class _Text(BytesIO):
+    """A text, and what it is known to lack."""
 
+    damage = ""
+
+
+def _text_source(dat: TraceDat, mapped: Mapped) -> RawSource:
     from pvreplay.sources.textsniff import sniff_text
     from pvreplay.sources.textsource import TextSource
 
-    text = b"".join(dat.text(mapped))
+    text, damage = latency_text(dat, mapped)
     style = sniff_text(text[:65536])
     if not style:
         raise TraceError(
             f"{dat.path}: the text of a latency tracer without events",
             "Record with trace-cmd record -e sched.",
         )
-    source = TextSource(BytesIO(text), style, dat.path)
+    stream = _Text(text)
+    stream.damage = dat.damage or damage
+    source = TextSource(stream, style, dat.path)
     source.origin = dat.recorded_by()
     source.clock = selected_clock(dat.clock)
     return source
 
 
-class TraceDatSource(PageSource):
-    """The records of a trace.dat (see ``records.RawSource``)."""
+class TraceDatSource(SegmentSource):
+    """The records of a trace.dat, decoded by *jobs* threads (see ``records.RawSource``)."""
 
-    def __init__(self, mapped: Mapped, dat: TraceDat) -> None:
+    def __init__(self, mapped: Mapped, dat: TraceDat, jobs: int = 1) -> None:
         self._dat = dat
         path = dat.path
         if _is_text(dat):
@@ -88,20 +97,19 @@ class TraceDatSource(PageSource):
         chosen, clock = self._choose(dat.buffers, dat.clock)
         size = chosen[0].page_size if chosen and chosen[0].page_size > header.data_offset else 0
         layout = page_layout(header, size or header.page_size)
+        used = [(instance, cpu) for instance, buffer in enumerate(chosen) for cpu in buffer.cpus if cpu.size]
+        step = piece_bytes(len(used), layout[0])
         streams = [
-            PageStream(
+            SegmentStream(
                 cpu.cpu,
-                dat.blocks(cpu, mapped, layout[0]),
+                pieces(dat, cpu, mapped, layout[0], step),
                 instance,
                 dat.lost.get(cpu.cpu, -1) if len(chosen) == 1 else -1,
             )
-            for instance, buffer in enumerate(chosen)
-            for cpu in buffer.cpus
-            if cpu.size
+            for instance, cpu in used
         ]
-        self.size_bytes = sum(cpu.size for buffer in chosen for cpu in buffer.cpus)
         cycles = dat.cycles if clock in ("x86-tsc", "tsc2nsec") else None
-        super().__init__(path, streams, layout, programs, cycles)
+        super().__init__(path, streams, layout, programs, cycles, jobs)
         self.format = NAME
         unit = OTHER_UNITS.get(clock)
         self.clock = f"{clock} ({unit})" if unit and cycles is None else clock
@@ -134,10 +142,11 @@ class TraceDatSource(PageSource):
         self.damage = self._dat.damage or self.damage
 
 
-def open_raw(source: str | BinaryIO, path: str = "-") -> TraceDatSource:
-    """The records of a trace.dat.
+def open_raw(source: str | BinaryIO, path: str = "-", jobs: int = 1) -> TraceDatSource:
+    """The records of a trace.dat, decoded by *jobs* threads.
 
     Raises TraceError for a file that is none, is big-endian, or whose formats are missing.
     """
     mapped = map_file(source) if isinstance(source, str) else map_stream(source, b"", path)
-    return TraceDatSource(mapped, TraceDat(mapped, source if isinstance(source, str) else path, tp.WANTED))
+    dat = TraceDat(mapped, source if isinstance(source, str) else path, tp.WANTED)
+    return TraceDatSource(mapped, dat, jobs)

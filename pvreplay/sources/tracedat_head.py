@@ -7,14 +7,12 @@ Both end up as a :class:`TraceDat`.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator
 from typing import Final
 
 from pvreplay.errors import TraceError
-from pvreplay.sources import zstd
 from pvreplay.sources.streams import Mapped
 from pvreplay.sources.tracedat_cut import packed_starts, plain_starts
+from pvreplay.sources.tracedat_packed import Unpacker
 from pvreplay.sources.tracinghead import (
     Buffer,
     Cursor,
@@ -30,7 +28,6 @@ from pvreplay.sources.tracinghead import (
 
 MAX_CPUS: Final = 8192
 MAX_OPTIONS: Final = 65536
-MAX_SECTION: Final = 1 << 28
 
 # Options
 DONE: Final = 0
@@ -93,9 +90,9 @@ class TraceDat:
         self.cycles: tuple[int, int, int] | None = None
         self.text_at = -1
         self.compression = "none"
-        self._text_packed = False
+        self.text_packed = False
+        self.unpacker = Unpacker(path, "none")
         self._wanted = wanted
-        self._zstd: zstd.Blocks | None = None
         self._options_seen = 0
         cursor = Cursor(self.data)
         try:
@@ -179,6 +176,7 @@ class TraceDat:
                 f"{self.path}: compressed with {self.compression!r}",
                 "zstd, zlib and none are read; convert it: trace-cmd convert --compression none.",
             )
+        self.unpacker = Unpacker(self.path, self.compression)
         at = cursor.u64()
         sections: dict[int, int] = {}
         behind = cursor.pos
@@ -219,7 +217,7 @@ class TraceDat:
         if flags & FLAG_COMPRESSED:
             inner = Cursor(body, base=start)
             packed, plain = inner.u32(), inner.u32()
-            body = self._unpack(inner.take(packed), plain, start)
+            body = self.unpacker.unpack(inner.take(packed), plain, start)
         return Cursor(body, base=start), cursor.pos
 
     @staticmethod
@@ -241,7 +239,7 @@ class TraceDat:
                 self._buffer_v7(body)
             elif number == BUFFER_TEXT:
                 inner = Cursor(self.data, body.u64())
-                self._text_packed = bool(self._section_header(inner)[1] & FLAG_COMPRESSED)
+                self.text_packed = bool(self._section_header(inner)[1] & FLAG_COMPRESSED)
                 self.text_at = inner.pos
             elif number in (HEADER_INFO, EVENT_FORMATS):
                 sections[number] = body.u64()
@@ -349,53 +347,3 @@ class TraceDat:
         """Which trace-cmd, on which machine."""
         recorder = f"trace-cmd {self.recorder}" if self.recorder else "trace-cmd"
         return f"{recorder} on {self.uname}" if self.uname else recorder
-
-    # --- the CPUs' data ------------------------------------------------------------------------------
-    def blocks(self, cpu: CpuData, mapped: Mapped, page_size: int) -> Iterator[memoryview | bytes]:
-        """The pages of one CPU, block by block; what a cut has taken is noted in *damage*."""
-        if not cpu.packed:
-            end = min(len(self.data), cpu.offset + cpu.size)
-            if end < cpu.offset + cpu.size:
-                there = max(0, end - cpu.offset)
-                self._note(f"the file is cut: CPU {cpu.cpu} has {there} of {cpu.size} bytes")
-            yield from mapped.blocks(cpu.offset, end, page_size)
-            return
-        # The size in the table does not count the 4 bytes of the count; the chunks tell their own.
-        cursor = Cursor(self.data, cpu.offset)
-        try:
-            for _ in range(cursor.u32()):
-                packed, plain = cursor.u32(), cursor.u32()
-                at = cursor.pos
-                yield self._unpack(cursor.take(packed), plain, at)
-        except CutShort as cut:
-            self._note(f"the file is cut: CPU {cpu.cpu}: {cut}")
-        except TraceError as error:
-            self._note(error.message)
-
-    def text(self, mapped: Mapped) -> Iterator[memoryview | bytes]:
-        """The text of a latency tracer, in pieces."""
-        whole = CpuData(0, self.text_at, len(self.data) - self.text_at, self._text_packed)
-        return self.blocks(whole, mapped, 1)
-
-    def _note(self, damage: str) -> None:
-        self.damage = self.damage or damage
-
-    def _unpack(self, packed: bytes, plain: int, at: int) -> bytes:
-        """A chunk that unpacks to *plain* bytes."""
-        where = f"{self.path}: offset {at:#x}"
-        if plain > MAX_SECTION:
-            raise TraceError(f"{where}: a chunk of {plain} bytes", "The file is damaged.")
-        if self.compression == "zstd":
-            if self._zstd is None:
-                self._zstd = zstd.Blocks(self.path)
-            data = self._zstd.unpack(packed, plain, where)
-        elif self.compression == "zlib":
-            try:
-                data = zlib.decompressobj().decompress(packed, plain)
-            except zlib.error as error:
-                raise TraceError(f"{where}: zlib: {error}", "The compressed data is damaged.") from None
-        else:
-            raise TraceError(f"{where}: a compressed section in a file that says it has none")
-        if len(data) != plain:
-            raise TraceError(f"{where}: a chunk unpacks to {len(data)} bytes, {plain} were promised")
-        return data
