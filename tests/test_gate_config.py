@@ -10,6 +10,7 @@ import pytest
 
 from pvreplay.errors import ConfigError
 from pvreplay.gate.config import GateConfig, check_names, read_config
+from pvreplay.gate.model import MODEL
 from tests.gate_tools import KERNEL, MOVED, Repository, checks
 
 
@@ -152,7 +153,9 @@ def test_a_tolerance_from_the_command_line_goes_before_that_of_the_file(reposito
 def test_what_the_file_allows_needs_no_option(repository: Repository) -> None:
     repository.gate("--update")
     repository.write("gate.toml", "[gate]\nallow_model_change = true\n")
-    repository.write("pvreplay-baseline.toml", repository.read().replace("model = ", "model = 9"))
+    repository.write(
+        "pvreplay-baseline.toml", repository.read().replace(f"model = {MODEL}\n", "model = 999\n")
+    )
     assert repository.gate().code == 4
     assert repository.gate("--config", "gate.toml").code == 0
 
