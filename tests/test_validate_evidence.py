@@ -11,8 +11,8 @@ from pvreplay.errors import TraceError, UsageError
 from pvreplay.kernels.reader import load_kernel
 from pvreplay.report import validate_json, validate_text
 from pvreplay.validate.compare import validate
+from pvreplay.validate.contents import Gap
 from pvreplay.validate.items import Recording
-from pvreplay.validate.known import Gap
 from pvreplay.validate.learnt import Learnt
 from pvreplay.validate.pairs import Pairs
 from pvreplay.validate.result import Result
@@ -22,6 +22,8 @@ from tests.validate_texts import IDLE, SHELL, Text, started
 KERNEL = load_kernel("6.1")
 XEN = load_backend("xen", KERNEL)
 ONE, TWO, THREAD = ("one", 201), ("two", 202), ("one", 203)
+EXEC = "sched_process_exec: filename=/one pid=201 old_pid=201"
+"""After it, nothing of the time before the recording is left in the task's TLS slots and mm."""
 
 
 def checked(text: Text, tmp_path: Path, assume: dict[str, str] | None = None) -> Result:
@@ -50,7 +52,8 @@ def test_switches_between_processes_threads_and_idle_agree(tmp_path: Path) -> No
     ],
 )
 def test_one_number_of_a_flush_makes_a_difference(tmp_path: Path, flush: str) -> None:
-    text = started().switch(ONE, cr3=True).call(243, 3).switch(IDLE, flush=flush).switch(ONE).switch(IDLE)
+    text = started().switch(ONE, cr3=True).line(EXEC).call(243, 3)
+    text.switch(IDLE, flush=flush).switch(ONE).switch(IDLE)
     result = checked(text, tmp_path)
     assert result.switches.different == 1
     assert result.classes[0].verdict == "different"
@@ -127,7 +130,8 @@ def test_a_told_ldt_is_loaded_with_another_mm(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ldt", "different"), [(False, 0), (True, 1)])
 def test_the_last_exit_from_an_mm_takes_its_ldt_along(tmp_path: Path, ldt: bool, different: int) -> None:
-    text = started().switch(ONE, cr3=True).call(154, 1, 0x7FFF0000)
+    text = started().switch(TWO, cr3=True).line("sched_process_exec: filename=/two pid=202 old_pid=202")
+    text.switch(ONE, cr3=True).call(154, 1, 0x7FFF0000)
     text.switch(TWO, cr3=True, ldt=ldt, state="Z").switch(IDLE)
     result = checked(text, tmp_path, {"abi": "x86_64"})
     assert (result.switches.different, result.switches.undecided) == (different, 0)
@@ -172,6 +176,7 @@ def test_hostile_names_reach_the_terminal_escaped(tmp_path: Path) -> None:
     text = (
         started()
         .switch(evil, cr3=True)
+        .line(EXEC)
         .call(243, 3)
         .switch(IDLE, flush="xen_mc_flush: flushing 3 hypercalls, 0 arg bytes, 0 callbacks")
     )
@@ -197,11 +202,11 @@ def test_pairs_are_transitive_and_can_be_forgotten() -> None:
 
 def test_what_was_learnt_of_a_task_can_be_taken_back() -> None:
     learnt = Learnt()
-    out, into = Gap("notsc", {"prev_notsc": 1}, task=7), Gap("notsc", {"next_notsc": 1}, task=7)
+    out, into = Gap("notsc", {"prev_notsc": 1}, key=7), Gap("notsc", {"next_notsc": 1}, key=7)
     facts = {"prev_notsc": 0, "next_notsc": 0, "tls": 0}
     assert learnt.settle([out], facts)[1] == facts
     learnt.learn([out])
     gaps, changed = learnt.settle([into], facts)
-    assert changed["next_notsc"] == 1 and Gap("notsc", {"next_notsc": 0}, task=7) in gaps
-    learnt.learn([Gap("notsc", {"next_notsc": 0}, task=7)])
+    assert changed["next_notsc"] == 1 and Gap("notsc", {"next_notsc": 0}, key=7) in gaps
+    learnt.learn([Gap("notsc", {"next_notsc": 0}, key=7)])
     assert learnt.settle([into], facts)[1] == facts

@@ -47,6 +47,8 @@ class Calls:
         self._stepped: set[int] = set()
         self.slots: dict[int, int] = {}
         """task -> mask of the TLS slots it has set."""
+        self.ldts: set[int] = set()
+        """mms that have an LDT."""
         self.seen: dict[str, int] = {}
         """system call -> how often it succeeded."""
         self.doubts: dict[str, int] = {}
@@ -78,13 +80,13 @@ class Calls:
         """The call of *task* that ends with *result* (64-bit), if there is one and it succeeded."""
         self._exits = True
         call = self._pending.pop(task, None)
-        self._tables.set(task, loop.T_PENDING, on=False)
+        self._tables.set(task, loop.T_PENDING, on=task in self._stepped)
         return None if failed(result) else call
 
     def switched_out(self, task: int, words: memoryview, i: int, n: int) -> Call | None:
         """The call of a task that is switched out in it, if no exit of it can be expected."""
         self._exits = self._exits or _exit_follows(words, i, n, self._tables.pid(task))
-        if self._exits:
+        if self._exits or task not in self._pending:
             return None
         self._tables.set(task, loop.T_PENDING, on=False)
         self.doubts["exit_unseen"] = self.doubts.get("exit_unseen", 0) + 1
@@ -111,6 +113,7 @@ class Calls:
             # a bitmap once allocated stays until the task exits: 2.6.21 arch/i386/kernel/ioport.c
             emit(time_ns, cpu, Kind.IO_BITMAP, 1)
         elif number == r.SYS_MODIFY_LDT and arg0 in (1, 0x11):
+            self.ldts.add(self._tables.mm(task))
             emit(time_ns, cpu, Kind.LDT, self._tables.mm(task))
         elif number == r.SYS_SET_THREAD_AREA:
             self.set_slot(time_ns, cpu, task)
@@ -137,12 +140,28 @@ class Calls:
         self._tables.emit(time_ns, cpu, Kind.TLS, self.next_word(), slot)
         self._tables.emit(time_ns, cpu, Kind.GS, 1)
 
+    def copy_ldt(self, time_ns: int, cpu: int, parent: int, child: int) -> None:
+        """fork() copies the LDT of the current task *parent* into the child's own mm."""
+        mm = self._tables.mm(child)
+        if self._tables.mm(parent) in self.ldts and mm not in self.ldts:
+            self.ldts.add(mm)
+            self._tables.emit(time_ns, cpu, Kind.FOR, child)
+            self._tables.emit(time_ns, cpu, Kind.LDT, mm)
+
+    def step_over(self, time_ns: int, cpu: int, task: int) -> None:
+        """The current *task* is switched out: the debug exception that ended its block step cleared it."""
+        if task in self._stepped:
+            self._stepped.remove(task)
+            self._tables.set(task, loop.T_PENDING, on=task in self._pending)
+            self._tables.emit(time_ns, cpu, Kind.BLOCKSTEP, 0)
+
     def _ptrace(self, time_ns: int, cpu: int, request: int, address: int, flags: int, target: int) -> str:
         """A request that changes the target; what it is called in ``seen``, "" for other requests."""
         if request == PTRACE_POKEUSR and address in DR7_OFFSETS:
             name, kind, value = "ptrace DR7", Kind.DR, int(bool(flags & r.ARG3_LOW8))
         elif request == PTRACE_SINGLEBLOCK and target not in self._stepped:
             self._stepped.add(target)
+            self._tables.set(target, loop.T_PENDING)  # its next switch out is looked at
             name, kind, value = "ptrace block step", Kind.BLOCKSTEP, 1
         elif request in PTRACE_RESUMES and target in self._stepped:
             self._stepped.remove(target)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.machine.shape import GUARDS
+from pvreplay.validate.contents import Gap
 from pvreplay.validate.evidence import Seen, Windows
 from pvreplay.validate.items import GRAPH, Recording
-from pvreplay.validate.known import REASONS, Gap
+from pvreplay.validate.known import REASONS
 from pvreplay.validate.learnt import Learnt
 from pvreplay.validate.pairs import Pairs
 from pvreplay.validate.predict import Flushed, Path, Paths, Predicted, Prediction, other_facts
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from pvreplay.machine.backend import Backend
 
 NAMES = {"write_cr3": "mm", "set_ldt": "ldt", XTRA: "xtra", "load_gs_index": "gs"}
-GAPS_MAX = 3
+GAPS_MAX = 5
 """How many gaps at once may explain a switch."""
+GAPS_FREE = 3
+"""Beyond so many, only gaps that show by themselves are tried."""
 CLASSES_MAX = 40
 NEXT_KERNEL = "next_kernel"
 _FLUSH_NAMES = ("end_of_switch", "load_sp0")
@@ -129,10 +132,14 @@ class Comparison:
         row[found.shape()] = row.get(found.shape(), 0) + 1
         open_ = [gap for gap in gaps if gap.open and self._matters(predicted, gap, expected, sized)]
         same = expected.same(found)
-        causes: Sequence[Gap] | None = open_ if same else self._explain(predicted, gaps, found)
+        causes: Sequence[Gap] | None
+        causes, only = (open_, False) if same else self._explain(predicted, gaps, found)
         reasons = sorted({gap.reason for gap in causes or ()})
         if causes:
-            self._learn(causes, found)
+            self._learn(causes, found, only)
+        elif same:
+            shown = [gap for gap in gaps if gap.lasting and self._matters(predicted, gap, expected, sized)]
+            self._learnt.hold(shown, predicted.facts)
         if causes is None:
             self.switches.different += 1
             self.switches.compared += 1
@@ -173,9 +180,9 @@ class Comparison:
             return Predicted(predicted.known._replace(gaps=tuple(gaps)), facts)
         return predicted
 
-    def _learn(self, causes: Sequence[Gap], found: View) -> None:
+    def _learn(self, causes: Sequence[Gap], found: View, only: bool) -> None:
         """What this switch shows, told by the gaps that it depends on."""
-        self._learnt.learn(causes)
+        self._learnt.learn(causes, only)
         for gap in causes:
             if gap.pair is None or "write_cr3" not in self._visible:
                 continue
@@ -194,16 +201,41 @@ class Comparison:
         facts = other_facts(predicted.facts, gap)
         return not self._view(self._paths.of(facts), facts, sized).same(expected)
 
-    def _explain(self, predicted: Predicted, gaps: Sequence[Gap], found: View) -> Sequence[Gap] | None:
-        """The fewest gaps whose other values give what was seen; None when none do."""
+    def _explain(
+        self, predicted: Predicted, gaps: Sequence[Gap], found: View
+    ) -> tuple[Sequence[Gap] | None, bool]:
+        """The fewest gaps whose other values give what was seen, None when none do; and whether nothing
+        else as simple does."""
+        sized = found.flushes is not None
         for size in range(1, min(GAPS_MAX, len(gaps)) + 1):
-            for chosen in combinations(gaps, size):
-                facts = dict(predicted.facts)
-                for gap in chosen:
-                    facts = other_facts(facts, gap)
-                if self._view(self._paths.of(facts), facts, found.flushes is not None).same(found):
-                    return chosen
-        return None
+            of = gaps if size <= GAPS_FREE else self._telling(predicted.facts, gaps, sized)
+            fitting = (
+                chosen for chosen in combinations(of, size) if self._fits(predicted, chosen, found, sized)
+            )
+            first = next(fitting, None)
+            if first is not None:
+                return first, size == 1 and next(fitting, None) is None
+        return None, False
+
+    def _fits(self, predicted: Predicted, chosen: Sequence[Gap], found: View, sized: bool) -> bool:
+        facts: Mapping[str, int] = predicted.facts
+        for gap in chosen:
+            facts = other_facts(facts, gap)
+        return self._view(self._paths.of(facts), facts, sized).same(found)
+
+    def _telling(self, facts: Mapping[str, int], gaps: Sequence[Gap], sized: bool) -> list[Gap]:
+        """The gaps that would show, each on its own or with another mm."""
+        bases = [dict(facts)]
+        bases += [other_facts(facts, gap) for gap in gaps if "mm_differs" in gap.facts]
+        views = [self._view(self._paths.of(base), base, sized) for base in bases]
+        told: list[Gap] = []
+        for gap in gaps:
+            for base, view in zip(bases, views, strict=True):
+                other = other_facts(base, gap)
+                if not self._view(self._paths.of(other), other, sized).same(view):
+                    told.append(gap)
+                    break
+        return told
 
     # --- counting ---------------------------------------------------------------------------------
 

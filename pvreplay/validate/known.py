@@ -9,12 +9,12 @@ has a default that stands until the evidence contradicts it in just that fact
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pvreplay.sources import records as r
 from pvreplay.sources.births import KTHREADD, named_like_kthread
-from pvreplay.validate.state import Told
+from pvreplay.validate.contents import Contents, Gap
+from pvreplay.validate.told import Told
 
 REASONS: Final[dict[str, str]] = {
     "old_mm": "both tasks may be older than the recording: nothing tells whether they share an mm",
@@ -28,26 +28,16 @@ REASONS: Final[dict[str, str]] = {
     "io_at_exit": "at its exit a task gives up its I/O bitmap and keeps IOPL; which one it has is not told",
     "notsc": "nothing tells prctl(PR_SET_TSC) of the task",
     "blockstep": "nothing tells TIF_BLOCKSTEP of the task: ptrace sets it, a debug exception clears it",
-    "tls": "nothing tells the TLS slots of the task",
+    "tls": "nothing tells which TLS slots differ: descriptors are handed over by a pointer, and a task older "
+    "than the recording may have some",
     "ldt": "nothing tells the LDT of the mm",
+    "exiting": "one of the last switches of a task that exits: it gives its mm up before anything tells",
+    "exec_due": "a vfork child has left its parent's mm when its exec is told, and somewhat before that",
     "gs": "nothing tells whether %gs holds a selector: user mode loads it without a system call",
     "fpu_live": "nothing tells whether the task returned to user mode since it was switched to: its FPU "
     "registers are restored there, and are saved only when they were",
     "cut": "the recording begins or ends in the middle of the switch, or events are missing in it",
 }
-
-
-class Gap(NamedTuple):
-    """Facts that may have other values, and why (a key of REASONS)."""
-
-    reason: str
-    facts: Mapping[str, int]
-    open: bool = False
-    task: int = 0
-    """The pid whose state it is, when that stays until a system call changes it."""
-    pair: tuple[int, int] | None = None
-    """The loaded mm and the next task's, when nothing tells whether they are one and the same: what one
-    switch shows holds for the next."""
 
 
 class Known(NamedTuple):
@@ -69,20 +59,30 @@ class Known(NamedTuple):
 class _Life:
     """A task's mm: > 0 made in the recording, < 0 of unknown origin, 0 none."""
 
-    __slots__ = ("born", "cpu", "first_seen", "kthread", "mm", "user")
+    __slots__ = ("born", "borrows", "cpu", "exited", "first_seen", "kthread", "mm", "user")
 
     def __init__(self, mm: int, born: bool, kthread: bool, seen: int) -> None:
         self.mm, self.born, self.kthread = mm, born, kthread
         self.user = born and not kthread
         self.first_seen = seen
         self.cpu = -1
+        self.exited = False
+        self.borrows = False
+        """A vfork child before its exec."""
 
 
 class Knowledge:
     """Follows the state stream record by record; ``switch`` results are :class:`Known`."""
 
-    def __init__(self, told: Told, comms: list[bytes]) -> None:
+    def __init__(self, told: Told, comms: list[bytes], last_switches: set[int], compat: set[int]) -> None:
         self.told = told
+        self.contents = Contents(told, compat)
+        self._last_switches = last_switches
+        self._number = -1
+        self._before: dict[int, int | None] = {}
+        """CPU -> mm loaded before a switch that may have gone to a task without one."""
+        self._leaving: set[int] = set()
+        """Pids that may have given their mm up by now."""
         self._comms = comms
         self._lives: dict[int, _Life] = {}
         self._made_at: dict[int, int] = {}
@@ -95,6 +95,8 @@ class Knowledge:
         self._io_learnt: set[int] = set()
         self._live: dict[int, bool] = {}
         self._owners: list[int] = []
+        self._heirs: set[int] = set()
+        """mms made as copies of such whose LDT is not told."""
         self._left: dict[int, bool] = {}
         """CPU -> it has left the mm it had loaded for init_mm."""
 
@@ -104,10 +106,12 @@ class Knowledge:
         cpu, kind, pid = w1 & 0xFFFF, w1 >> 16 & 0xFF, w1 >> 32
         a, b = w2 & 0xFFFFFFFF, w2 >> 32
         if kind == r.SWITCH:
+            self._number += 1
             return self._switch(w0, cpu, a, b, w3)
         if kind == r.NEWTASK:
             self._newtask(pid, a, b)
         elif kind == r.EXEC:
+            self.contents.exec(a or pid, cpu)
             self._new_mm(a or pid, cpu)
         elif kind == r.INFO and b:
             self._group[a] = b
@@ -126,6 +130,10 @@ class Knowledge:
             self._life(pid).user = True
             if kind == r.SYS_ENTER and a == r.SYS_IOPL:
                 self._io_learnt.add(pid)
+            number = a if kind == r.SYS_ENTER else (r.NR_I386 if self.told.i386 else r.NR_X86_64).get(a, 0)
+            self.contents.call(pid, cpu, number, b, w3 & 0xFFFFFFFF, w3 >> 32)
+            if kind == r.RAW_ENTER:
+                self.contents.raw_call(pid, a, b, w3 >> 32)
         return None
 
     # --- lives -----------------------------------------------------------------------------------
@@ -144,19 +152,28 @@ class Knowledge:
 
     def _newtask(self, parent_pid: int, pid: int, flags: int) -> None:
         parent = self._life(parent_pid)
+        self.contents.born(0 if parent.kthread else parent_pid, pid, flags)
         if parent.kthread:
             self._lives[pid] = _Life(0, True, True, self._at)
         elif flags & r.CLONE_VM:
             self._lives[pid] = _Life(parent.mm, True, False, self._at)
+            if flags & r.CLONE_VFORK:
+                self._lives[pid].borrows = True
         else:
             self._lives[pid] = _Life(self._made(), True, False, self._at)
+            if self._ldt_open(parent.mm):
+                self._heirs.add(self._lives[pid].mm)
 
     def _new_mm(self, pid: int, cpu: int) -> None:
         life = self._life(pid)
-        life.mm, life.user, life.kthread = self._made(), True, False
+        life.mm, life.user, life.kthread, life.borrows = self._made(), True, False, False
         if self.told.user_returns:
             self._live[cpu] = False  # fresh registers, loaded at the return to user mode
         self._loaded[cpu], self._lazy[cpu], self._left[cpu] = life.mm, False, False
+
+    def _ldt_open(self, mm: int) -> bool:
+        """Whether the mm may have an LDT since before the recording, or by a call that is not told."""
+        return mm < 0 or mm in self._heirs or (mm > 0 and not self.told.ldt)
 
     def _made(self) -> int:
         number = len(self._made_at) + 1
@@ -164,11 +181,14 @@ class Knowledge:
         return number
 
     def _leave(self, cpu: int, life: _Life) -> None:
-        """exit_mm(): the CPU keeps the mm lazily, until its last user's exit_mmap() makes it leave."""
+        """exit_mm(): a CPU keeps the mm lazily, until its last user's exit_mmap() makes it leave."""
         if life.mm:
             if not any(other.mm == life.mm for other in self._lives.values() if other is not life):
                 self._left[cpu] = True
-            life.mm = 0
+                for other, loaded in self._loaded.items():
+                    if loaded == life.mm and self._lazy.get(other):
+                        self._left[other] = True
+            life.mm, life.exited = 0, True
             self._lazy[cpu] = True
 
     # --- a switch ----------------------------------------------------------------------------------
@@ -183,11 +203,15 @@ class Knowledge:
         if dead or prev.mm == 0:
             self._leave(cpu, prev)
         self._lazy[cpu] = self._lazy.get(cpu, True) if prev.kthread or not prev.mm else False
-        gaps = [*self._mm_gaps(cpu, following), *self._state_gaps(prev, prev_pid, following, next_pid)]
+        gaps = [
+            *self._mm_gaps(cpu, following),
+            *self._exit_gaps(cpu, prev, prev_pid, following, dead),
+            *self._state_gaps(cpu, prev, prev_pid, following, next_pid),
+        ]
         if dead and self.told.parentless_io and prev_pid in self._io_learnt:
             gaps.append(Gap("io_at_exit", {"iopl_differs": 0, "next_iopl": 0}))
         live = self._live.get(cpu)
-        if live is None and not prev.kthread:
+        if (live is None or not self.told.execs) and not prev.kthread:
             gaps.append(Gap("fpu_live", {"prev_fpu": 0}))
         if self.told.user_returns:
             self._live[cpu] = False
@@ -201,11 +225,32 @@ class Knowledge:
         if following.kthread or not following.mm:
             self._lazy[cpu] = True
         else:
+            if self._number not in self._last_switches:
+                self._before.pop(cpu, None)
+                self._leaving.discard(next_pid)
+            else:
+                self._before.setdefault(cpu, self._loaded[cpu])
+                self._leaving.add(next_pid)
             self._loaded[cpu], self._left[cpu] = following.mm, False
             following.cpu = cpu
         if dead:
             del self._lives[prev_pid]
+            self.contents.dead(prev_pid)
+            self._leaving.discard(prev_pid)
         return Known(time_ns, cpu, prev_pid, next_pid, prev_comm, next_comm, tuple(gaps), live, left)
+
+    def _exit_gaps(self, cpu: int, prev: _Life, prev_pid: int, following: _Life, dead: bool) -> list[Gap]:
+        """exit_mm() and exit_thread() come before, and after, the event that tells an exit."""
+        gaps = []
+        if self._number in self._last_switches and following.mm:
+            gaps.append(Gap("exiting", {"next_kernel": 1, "mm_differs": 0, "lazy_tlb_reload": 0}))
+        if cpu in self._before and following.mm and self._before[cpu] != self._loaded[cpu]:
+            gaps.append(Gap("exiting", {"mm_differs": -1}))
+        if prev_pid in self._leaving or self._lazy[cpu]:  # the last user may be gone already
+            gaps.append(Gap("exiting", {"prev_ldt": 0}))
+        if prev.exited and (not dead or self.contents.io_inherited(prev_pid)):
+            gaps.append(Gap("io_at_exit", {"prev_io_bitmap": -1}))
+        return gaps
 
     def _mm_gaps(self, cpu: int, task: _Life) -> list[Gap]:
         if task.kthread or not task.mm:
@@ -214,18 +259,24 @@ class Knowledge:
         if loaded is None:
             return [_either(self._why[cpu])]
         if loaded == task.mm:
-            gaps = []
-            if self._lazy[cpu]:
-                gaps.append(Gap("lazy_tlb", {"lazy_tlb_reload": 1}))
+            gaps = self._reload_gaps(cpu)
             if not self.told.execs and task.cpu not in (cpu, -1):
                 gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}))
+            if any(life.borrows and life.mm == loaded for life in self._lives.values()):
+                gaps.append(Gap("exec_due", {"mm_differs": -1}))
             return gaps
         if self._differ(loaded, task):
             return []
-        gaps = [_either("old_mm", (loaded, task.mm))]
-        if self._lazy[cpu]:
-            gaps.append(Gap("lazy_tlb", {"lazy_tlb_reload": 1}))
-        return gaps
+        return [_either("old_mm", (loaded, task.mm)), *self._reload_gaps(cpu)]
+
+    def _reload_gaps(self, cpu: int) -> list[Gap]:
+        """Loaded again because it was left (its LDT, too) or because its TLB generation is stale."""
+        if not self._lazy[cpu]:
+            return []
+        return [
+            Gap("lazy_tlb", {"lazy_tlb_reload": 1}),
+            Gap("lazy_tlb", {"lazy_tlb_reload": 1, "next_ldt": 0}),
+        ]
 
     def _differ(self, loaded: int, task: _Life) -> bool:
         """Whether the loaded mm is certainly not the task's."""
@@ -245,22 +296,26 @@ class Knowledge:
         owner = self._lives.get(self._owners[-loaded - 1])
         return owner is not None and owner.first_seen < self._made_at[task.mm]
 
-    def _state_gaps(self, prev: _Life, prev_pid: int, following: _Life, next_pid: int) -> list[Gap]:
+    def _state_gaps(self, cpu: int, prev: _Life, prev_pid: int, following: _Life, next_pid: int) -> list[Gap]:
         """State that has no source here, or that a task older than the recording may have had before."""
         told = self.told
-        gaps = []
+        ours, theirs = 0 if prev.kthread else prev_pid, 0 if following.kthread else next_pid
+        gaps = list(self.contents.gaps(cpu, ours, theirs))
         for side, task, pid in (("prev", prev, prev_pid), ("next", following, next_pid)):
             if task.kthread:
                 continue
-            for name, known in (("notsc", told.notsc), ("io_bitmap", told.io), ("gs", False)):
-                if not known or not task.born:
-                    gaps.append(Gap(name, {f"{side}_{name}": 1}, task=pid))
+            gaps.append(Gap("gs", {f"{side}_gs": 1}, key=pid))
+            if not told.execs:
+                gaps.append(Gap("gs", {f"{side}_gs": 0}, key=pid))
             if not told.blockstep or not task.born:
-                gaps.append(Gap("blockstep", {f"{side}_blockstep": 1}))
-            if not told.tls or not task.born:
-                gaps += [Gap("tls", {"tls": slots}, task=pid) for slots in (1, 2, 3, 0)]
-        if not told.ldt and not following.kthread:
-            gaps.append(Gap("ldt", {"prev_ldt": 1, "ldt_differs": 1}))
+                gaps.append(Gap("blockstep", {f"{side}_blockstep": 1}, key=pid if side == "next" else 0))
+        loaded = self._loaded[cpu] or 0
+        if self._ldt_open(loaded) and not (loaded > 0 and self._left.get(cpu)):
+            gaps.append(Gap("ldt", {"prev_ldt": 1, "ldt_differs": 1}, key=loaded))
+        if not told.execs:
+            gaps += [Gap("ldt", {"prev_ldt": 0}), Gap("ldt", {"next_ldt": 0})]
+        if self._ldt_open(following.mm):
+            gaps.append(Gap("ldt", {"next_ldt": 1, "ldt_differs": 1}, key=following.mm))
         return gaps
 
 

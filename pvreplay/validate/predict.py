@@ -16,8 +16,9 @@ from pvreplay.machine.shape import UNIT_SWITCH
 from pvreplay.replay.step import Steps
 from pvreplay.replay.window import switch_context
 from pvreplay.sources.recover import RecoveredTrace
+from pvreplay.validate.contents import Gap, last_switches
 from pvreplay.validate.items import Recording
-from pvreplay.validate.known import Gap, Knowledge, Known
+from pvreplay.validate.known import Knowledge, Known
 from pvreplay.validate.signs import XTRA
 from pvreplay.validate.state import StateStream
 
@@ -61,7 +62,8 @@ class Prediction:
         kernel: Kernel,
         assume: Mapping[str, str] | None = None,
     ) -> None:
-        self._stream = _Tapped(recording, (assume or {}).get("abi", "skip") != "skip")
+        abi = (assume or {}).get("abi", "skip")
+        self._stream = _Tapped(recording, abi, io_from_iopl=kernel.version >= (5, 5))
         self.told = self._stream.told
         self._kernel = kernel
         self._assume = dict(assume or {})
@@ -83,9 +85,9 @@ class Prediction:
 class _Tapped(StateStream):
     """The state stream, with what is known of each switch kept beside it."""
 
-    def __init__(self, recording: Recording, abi_known: bool) -> None:
-        super().__init__(recording, abi_known)
-        self._knowledge = Knowledge(self.told, self.comms)
+    def __init__(self, recording: Recording, abi: str, io_from_iopl: bool) -> None:
+        super().__init__(recording, abi, io_from_iopl)
+        self._knowledge = Knowledge(self.told, self.comms, last_switches(self.brief()), self.compat)
         self.switches: deque[Known] = deque()
 
     def fill(self, words: memoryview, start: int) -> int:

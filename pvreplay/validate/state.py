@@ -7,37 +7,21 @@ system calls or events that would have told the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from pvreplay.sources import records as r
+from pvreplay.sources.abi import i386_call
 from pvreplay.validate.births import BirthReader, match_births
 from pvreplay.validate.items import Item, Recording
 from pvreplay.validate.signs import is_state
+from pvreplay.validate.told import Told
 
 _SHARED_CLONE: Final = r.CLONE_VM
-_RAW_SET_THREAD_AREA: Final = 243
-_LOWEST_POINTER: Final = 1 << 16
 _REMOTE_SHOOTDOWN: Final = 1
 _LEAVES: Final = frozenset(
     {"switch_mm", "flush_tlb_func", "flush_tlb_mm_range", "__flush_smp_call_function_queue"}
 )
 _SYS_IO: Final = frozenset({r.SYS_IOPL, r.SYS_IOPERM})
-
-
-class Told(NamedTuple):
-    """Which pieces of task state the state stream has a source for."""
-
-    births: bool
-    execs: bool
-    exits: bool
-    io: bool
-    tls: bool
-    ldt: bool
-    notsc: bool
-    blockstep: bool
-    user_returns: bool
-    parentless_io: bool
-    """The I/O bitmap is told by a probe that does not tell its caller."""
 
 
 class _Survey:
@@ -62,11 +46,12 @@ class _Survey:
 class StateStream:
     """A :class:`pvreplay.sources.records.RawSource` of what the prediction may know.
 
-    *told* says what it has a source for.  *abi_known*: which system call a
-    raw number stands for is known.
+    *told* says what it has a source for.  *abi*: the table that raw system call
+    numbers are taken to count in, or "skip".  *io_from_iopl*: IOPL is made of
+    the I/O bitmap, which takes level 3 (from 5.5 on).
     """
 
-    def __init__(self, recording: Recording, abi_known: bool = False) -> None:
+    def __init__(self, recording: Recording, abi: str = "skip", io_from_iopl: bool = False) -> None:
         self.recording = recording
         self.path = recording.path
         self.format = recording.format
@@ -88,10 +73,18 @@ class StateStream:
         self._survey = survey
         self.word_bits = recording.word_bits
         raw_calls = r.RAW_ENTER in survey.types
-        raw = raw_calls and (abi_known or recording.word_bits == 32)
-        calls = survey.system_calls
+        i386 = recording.word_bits == 32 or abi == "i386"
+        raw = raw_calls and (abi != "skip" or i386)
+        whole = raw_calls or recording.word_bits == 32  # 32-bit programs have raw events only, on 64 bits
+        calls = survey.system_calls if whole else set()
+        self._io_from_iopl = io_from_iopl
+        self._i386_abi = i386
+        self._i386: dict[int, int] = {}
+        """pid -> its call under way, when that is an i386 one on a 64-bit kernel."""
+        self.compat: set[int] = set()
+        """Tasks that have made such a call."""
         self._tls = None
-        if not raw_calls and r.SYS_SET_THREAD_AREA not in calls:
+        if not raw_calls and r.SYS_SET_THREAD_AREA not in survey.system_calls:
             self._tls = survey.first_of(
                 ("do_set_thread_area", "__ia32_sys_set_thread_area"),
                 ("do_set_thread_area", ""),
@@ -103,19 +96,19 @@ class StateStream:
             ("native_tss_update_io_bitmap", "exit_to_user_mode_prepare"),
             ("native_tss_update_io_bitmap", ""),
         )
-        self._io = None if raw or calls & _SYS_IO else io
-        functions = bool(survey.calls)
+        self._io = None if raw or survey.system_calls & _SYS_IO else io
         self.told = Told(
             births=r.NEWTASK in survey.types or clones,
             execs=r.EXEC in survey.types or ("xen_load_gs_index", "start_thread_common") in survey.calls,
             exits=r.EXIT in survey.types or ("enter_lazy_tlb", "do_exit") in survey.calls,
-            io=raw or bool(calls & _SYS_IO) or functions,
-            tls=raw_calls or r.SYS_SET_THREAD_AREA in calls or functions,
+            io=raw or calls >= _SYS_IO or self._io is not None,
+            tls=raw_calls or r.SYS_SET_THREAD_AREA in calls or self._tls is not None,
             ldt=raw or r.SYS_MODIFY_LDT in calls or ("load_mm_ldt", "flush_ldt") in survey.calls,
             notsc=raw or r.SYS_PRCTL in calls,
             blockstep=raw or r.SYS_PTRACE in calls,
             user_returns=("switch_fpu_return", "exit_to_user_mode_prepare") in survey.calls,
             parentless_io=self._io == ("native_tss_update_io_bitmap", ""),
+            i386=i386,
         )
         self._source = self._records()
         self._left: tuple[int, int, int, int] | None = None
@@ -144,19 +137,40 @@ class StateStream:
             self.offset += 1
             if item.type == r.FUNCTION:
                 yield from self._function(item, births)
-            elif item.type == r.RAW_ENTER and item.a == _RAW_SET_THREAD_AREA and item.b >= _LOWEST_POINTER:
-                # i386 set_thread_area(pointer); the 64-bit 243, mq_timedreceive, has a small number there
-                yield _record(item, r.SYS_ENTER, r.SYS_SET_THREAD_AREA)
-            elif item.type == r.RAW_EXIT and item.a == _RAW_SET_THREAD_AREA:
-                yield _record(item, r.SYS_EXIT, r.SYS_SET_THREAD_AREA, c=item.c)
+            elif item.type == r.RAW_ENTER and self._foreign(item):
+                yield _record(item, r.SYS_ENTER, self._i386[item.pid])
+            elif item.type == r.RAW_EXIT and item.pid in self._i386:
+                yield _record(item, r.SYS_EXIT, self._i386.pop(item.pid), c=item.c)
             else:
                 if item.type == r.SWITCH:
                     item = item._replace(flags=item.flags & r.NO_PREV)
                     self._current[item.cpu] = item.b
                     self._started.discard(item.b)
+                elif self._io_from_iopl and item.b in (1, 2) and self._is_iopl(item):
+                    item = item._replace(b=0)
                 yield r.record(
                     item.time_ns, item.cpu, item.type, item.pid, item.a, item.b, item.c, item.flags
                 )
+
+    def brief(self) -> Iterator[tuple[int, int, int, int, int]]:
+        """The stream once more, in short: (type, pid, a, b, prev_state class)."""
+        for item in self.recording.items():
+            if is_state(item) and item.type != r.FUNCTION:
+                yield item.type, item.pid, item.a, item.b, item.c >> 48 & 0xFF
+
+    def _foreign(self, item: Item) -> bool:
+        """Whether a raw call is one of a 32-bit program on a 64-bit kernel, by its arguments."""
+        found = 0 if self._i386_abi else i386_call(item.a, item.b, item.c & 0xFFFFFFFF, item.c >> 32)
+        if found:
+            self._i386[item.pid] = found
+            self.compat.add(item.pid)
+        return bool(found)
+
+    def _is_iopl(self, item: Item) -> bool:
+        if item.type == r.SYS_ENTER:
+            return item.a == r.SYS_IOPL
+        table = r.NR_I386 if self._i386_abi else r.NR_X86_64
+        return item.type == r.RAW_ENTER and table.get(item.a) == r.SYS_IOPL
 
     # --- what functions tell --------------------------------------------------------------------
 
