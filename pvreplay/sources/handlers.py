@@ -43,7 +43,7 @@ class Handlers:
         self._blocked: set[int] = set()
         """vfork parents that have gone to sleep."""
         self._early: set[int] = set()
-        """vfork children whose exec was concluded before it was told."""
+        """Tasks whose exec was concluded before it was told."""
         self.by_type: Final[dict[int, Handler]] = {
             r.SWITCH: self._switch,
             r.NEWTASK: self._newtask,
@@ -55,6 +55,7 @@ class Handlers:
             r.INFO: self._info,
             r.SAME_MM: self._same_mm,
             r.LOST: self._lost,
+            r.TLB_FLUSH: self._flush,
             r.SYS_ENTER: self._sys_enter,
             r.SYS_EXIT: self._sys_exit,
             r.RAW_ENTER: self._raw_enter,
@@ -117,6 +118,8 @@ class Handlers:
         task = self._task(i, cpu, pid, comm)
         if task != current:
             self._tables.run_task(time_ns, cpu, task, Kind.ON)
+            if self._tables.has(task, loop.T_EXEC_DUE):
+                self._new_image(time_ns, cpu, task)
         return task
 
     # --- switches ----------------------------------------------------------------------------
@@ -164,6 +167,8 @@ class Handlers:
         self, _i: int, time_ns: int, cpu: int, _flags: int, _pid: int, a: int, _b: int, _c: int
     ) -> None:
         self._tables.emit(time_ns, cpu, Kind.LOST, a)
+        # The exec that is waited for may be among them: better one new mm too many than one too few.
+        self._early.clear()
 
     # --- births and deaths -------------------------------------------------------------------
     def _newtask(
@@ -173,6 +178,7 @@ class Handlers:
         parent = self._running(i, time_ns, cpu, pid)
         shares = bool(clone & r.CLONE_VM) or not tables.mm(parent)
         mm = tables.mm(parent) if shares else tables.new_mm()
+        self.births.forget(child_pid)  # what was told was of an earlier task with this pid
         child = self._born(time_ns, cpu, parent, child_pid, comm, mm, "task_newtask")
         tables.set(child, loop.T_NEWBORN)
         group = self.births.group.get(pid)
@@ -187,6 +193,7 @@ class Handlers:
             )
         if clone & r.CLONE_VFORK and shares and mm:
             tables.set(parent, loop.T_VFORK)
+            tables.set(child, loop.T_BORROWS)
             self._vforks[parent] = child
 
     def _fork(
@@ -262,7 +269,8 @@ class Handlers:
         tables.set_comm(task, comm, self.name(comm))
         if task in self._early:
             self._early.discard(task)
-            return
+            if not tables.has(task, loop.T_EXEC_DUE):
+                return
         self._new_image(time_ns, cpu, task)
 
     def _new_image(self, time_ns: int, cpu: int, task: int) -> None:
@@ -271,7 +279,7 @@ class Handlers:
         mm = tables.new_mm()
         tables.set_mm(task, mm)
         tables.cpus[4 * cpu + 2] = mm
-        tables.set(task, loop.T_EXEC_DUE | loop.T_EXITED, on=False)
+        tables.set(task, loop.T_EXEC_DUE | loop.T_EXITED | loop.T_BORROWS, on=False)
         tables.emit(time_ns, cpu, Kind.EXEC, mm)
         self.births.joins(tables.pid(task), mm)
         self.calls.slots.pop(task, None)
@@ -283,22 +291,25 @@ class Handlers:
             self.calls.set_slot(time_ns, cpu, task)
 
     def _vfork_done(self, i: int, time_ns: int, parent: int) -> None:
-        """A vfork parent wakes up: its child called exec or exited.
+        """A vfork parent wakes up: its child is inside exec, or exited.
 
-        The mm is gone before sched_process_exec or sched_process_exit tell (and a recording may
-        have neither).  So it was an exec, unless the child's next switch is its last or its exit
-        comes before it.
+        The kernel wakes the parent before the child loads its new mm, and long before
+        sched_process_exec or sched_process_exit tell (and a recording may have neither).  So it was
+        an exec, unless the child's next switch is its last or its exit comes before it; and the new
+        mm is there from now on, unless a record ahead tells the moment.  A parent that was killed wakes
+        up, too: it dies, and no exec is told.
         """
         tables = self._tables
         tables.set(parent, loop.T_VFORK, on=False)
         self._blocked.discard(parent)
         child = self._vforks.pop(parent, 0)
-        if not child or tables.has(child, loop.T_ENDED | loop.T_EXITED):
+        if not child or not tables.has(child, loop.T_BORROWS) or tables.has(child, loop.T_ENDED):
             return
-        if tables.mm(child) != tables.mm(parent):
+        pid = tables.pid(child)
+        end = min(self.end, i + LOOKAHEAD)
+        if self._dies(i, pid) or loop.loads_ahead(self._words, i, end, pid):
             return
-        found = loop.scan(self._words, i + 1, self.end, tables.pid(child), array("Q", bytes(32)))
-        if found & (loop.S_DIES | loop.S_EXITS):
+        if self._dies(i, tables.pid(parent)) and loop.seek(self._words, i + 1, end, r.EXEC, pid) < 0:
             return
         self._early.add(child)
         for cpu in range(len(tables.cpus) // 4):
@@ -306,6 +317,32 @@ class Handlers:
                 self._new_image(time_ns, cpu, child)
                 return
         tables.set(child, loop.T_EXEC_DUE)
+
+    def _dies(self, i: int, pid: int) -> bool:
+        """Whether the task exits before anything else is told of it."""
+        end = min(self.end, i + LOOKAHEAD)
+        found = loop.scan(self._words, i + 1, end, pid, array("Q", bytes(32))) if i + 1 < end else 0
+        return bool(found & (loop.S_DIES | loop.S_EXITS))
+
+    def _flush(
+        self, i: int, time_ns: int, cpu: int, _flags: int, pid: int, reason: int, _b: int, _c: int
+    ) -> None:
+        """A task loads CR3 outside a switch: exec's new mm (or the kernel patches its own text)."""
+        if reason == 0:
+            self._loads(i, time_ns, cpu, pid)
+
+    def _loads(self, i: int, time_ns: int, cpu: int, pid: int) -> None:
+        """The current task loads the mm of an exec here, if one is told ahead or it borrows its mm."""
+        tables = self._tables
+        task = tables.current(cpu)
+        if task in (0, loop.NOBODY) or task in self._early or not tables.mm(task):
+            return
+        if tables.pid(task) != pid and (tables.find(pid) or self._exec_ahead(i, pid) != task):
+            return
+        exec_at = loop.seek(self._words, i + 1, min(self.end, i + LOOKAHEAD), r.EXEC, pid)
+        if exec_at >= 0 or (tables.has(task, loop.T_BORROWS) and not self._dies(i, pid)):
+            self._early.add(task)
+            self._new_image(time_ns, cpu, task)
 
     def _exit(self, i: int, time_ns: int, cpu: int, _flags: int, pid: int, a: int, _b: int, _c: int) -> None:
         if pid in (a, UNKNOWN_PID) and a:
@@ -316,6 +353,7 @@ class Handlers:
         tables = self._tables
         if task and not tables.has(task, loop.T_EXITED):
             tables.set(task, loop.T_EXITED)
+            tables.set(task, loop.T_BORROWS, on=False)
             tables.set(task, loop.T_FPU, on=False)
             if tables.mm(task):
                 tables.emit(time_ns, cpu, Kind.EXIT)
@@ -339,9 +377,14 @@ class Handlers:
 
     # --- names and facts ---------------------------------------------------------------------
     def _rename(
-        self, _i: int, _time_ns: int, _cpu: int, _flags: int, _pid: int, a: int, _b: int, comm: int
+        self, i: int, time_ns: int, cpu: int, _flags: int, pid: int, a: int, _b: int, comm: int
     ) -> None:
         self._tables.set_comm(self._tables.find(a), comm, self.name(comm))
+        if pid == a:
+            # exec renames after it has loaded the new mm; a name of prctl comes before another one
+            exec_at = loop.seek(self._words, i + 1, min(self.end, i + LOOKAHEAD), r.EXEC, a)
+            if exec_at < 0 or loop.seek(self._words, i + 1, exec_at, r.RENAME, a) < 0:
+                self._loads(i, time_ns, cpu, pid)
 
     def _info(
         self, _i: int, _time_ns: int, _cpu: int, flags: int, _pid: int, a: int, tgid: int, comm: int
