@@ -74,7 +74,8 @@ def test_describe_tells_sources_or_assumptions_and_options(
     assert main(["synth", name, "--describe"]) == 0
     text = capsys.readouterr().out
     assert "ssum" in text or "Numbers" in text or "Models nothing" in text
-    assert "--set" in text
+    assert "--set" in text and "``" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_planted_violations_are_told_and_stand_in_the_origin(

@@ -89,7 +89,7 @@ def command(
     if workload is not None and like is not None:
         raise UsageError(f"synth: {workload} and --like", "Name a workload or a recording, not both.")
     if describe and workload is not None:
-        click.echo(synth.describe(workload))
+        click.echo(_page(synth.describe(workload)))
         return 0
     if switches is None or output is None:
         missing = "--switches N" if switches is None else "-o FILE"
@@ -149,6 +149,16 @@ def _fitted(
     recipe = f"--like {os.path.basename(like)} --switches {switches} --seed {seed}"
     recipe += "".join(f" --inject {plant.rule}@{plant.ppm}/1000000" for plant in inject)
     return SynthTrace(profile, recipe, switches=switches, seed=seed, injections=inject)
+
+
+def _page(description: str) -> str:
+    """What ``synth.describe`` tells, for a terminal: prose, then a line an option."""
+    prose, _, options = description.rpartition("\n\n")
+    formatter = click.HelpFormatter(width=80)
+    formatter.write(click.wrap_text(prose.replace("``", "`"), 80, preserve_paragraphs=True) + "\n\n")
+    pairs = [line.strip().split("  ", 1) for line in options.splitlines()]
+    formatter.write_dl([(name, text) for name, text in pairs])
+    return formatter.getvalue().rstrip("\n")
 
 
 def _write(trace: SynthTrace, output: str, form: str) -> None:
