@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pvreplay.gate.model import MODEL
+from tests.cli_helpers import pvreplay
 from tests.gate_tools import EARLY, KERNEL, MOVED, Repository, checks, trace_text
 
 
@@ -355,3 +356,12 @@ def test_a_rule_that_was_kept_and_is_broken_now_fails_whatever_else_got_better(
     repository.write("my.toml", 'extends = "2.6.21"\n')
     gone = repository.verdict()
     assert gone["exit_code"] == 0 and "gone" in {finding["standing"] for finding in gone["findings"]}
+
+
+def test_the_help_tells_the_defaults_of_the_gate_and_leaves_those_of_run() -> None:
+    gate, run = (" ".join(pvreplay(name, "--help").out.split()) for name in ("gate", "run"))
+    assert (
+        "Default: the baseline's, else 2.6.21." in gate
+        and "Default: the baseline's, else all built in." in gate
+    )
+    assert "baseline" not in run and "[default: 2.6.21]" in run and "Default: all built in." in run

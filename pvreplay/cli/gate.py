@@ -119,6 +119,14 @@ def command(traces: tuple[str, ...], output: str | None, **given: Any) -> int:
     return verdict.exit_code
 
 
+for _option in command.params:  # shared with other commands, which have no baseline
+    if isinstance(_option, click.Option) and _option.name == "kernel":
+        _option.show_default = False
+        _option.help = f"{_option.help} Default: the baseline's, else {options.DEFAULT_KERNEL}."
+    elif isinstance(_option, click.Option) and _option.name == "backend" and _option.help:
+        _option.help = _option.help.replace("all built in", "the baseline's, else all built in")
+
+
 def _chosen(ctx: click.Context) -> dict[str, Any]:
     """The options that were given, not their defaults."""
     from click.core import ParameterSource
