@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,15 @@ def test_counts_of_several_traces_and_of_earlier_counts_add_up() -> None:
 def test_without_a_file_the_counts_are_printed() -> None:
     assert json.loads(pvreplay("counts", "t.txt").out)["schema"] == "pvreplay.histogram/1"
     assert pvreplay("counts", "t.txt", "-o", "-").out == pvreplay("counts", "t.txt").out
+
+
+@pytest.mark.parametrize(("command", "content", "code"), [("counts", PINGPONG, 0), ("run", "no trace", 3)])
+def test_a_pipe_is_opened_once(command: str, content: str, code: int, folder: Path) -> None:
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: (folder / "pipe").write_text(content), daemon=True)
+    writer.start()
+    assert pvreplay(command, "pipe").code == code
+    writer.join(timeout=10)
 
 
 def test_diff_takes_counts_for_traces() -> None:

@@ -107,9 +107,13 @@ def read_counts(path: str, kernel: Kernel) -> Histogram | None:
 
     Raises TraceError when they are damaged, UsageError when they were counted by other FPU rules.
     """
+    import os
+
     from pvreplay.replay.histogram import replay_rules
     from pvreplay.replay.saved import decode
 
+    if not os.path.isfile(path):
+        return None  # a pipe can be opened and read once, and that as a trace
     try:
         with open(path, "rb") as file:
             if not file.peek(len(COUNTS_BEGIN)).startswith(COUNTS_BEGIN):
