@@ -31,6 +31,7 @@ def sources() -> list[str]:
             os.path.normpath(os.path.join(here, name))
             for name in names
             if not name.endswith((".so", "_cy.c", ".marshal", ".pyc"))
+            and name not in ("PKG-INFO", "setup.cfg")  # of an unpacked source distribution
         ]
     return found
 
