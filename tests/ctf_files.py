@@ -33,6 +33,8 @@ event { name = syscall_exit_iopl; id = 3; fields := struct { int64_t ret; }; };
 event { name = lttng_statedump_process_state; id = 4; fields := struct {
     int32_t tid; int32_t pid; char_t name[16]; int32_t type; }; };
 event { name = irq_handler_entry; id = 5; fields := struct { int32_t irq; }; };
+event { name = sys_iopl; id = 6; fields := struct { uint32_t level; }; };
+event { name = exit_syscall; id = 7; fields := struct { int64_t ret; }; };
 """
 
 
@@ -58,6 +60,14 @@ class Writer:
     def iopl(self, time_ns: int, level: int, ret: int) -> None:
         self._event(2, time_ns, "I", level)
         self._event(3, time_ns + 10, "q", ret)
+
+    def old_iopl(self, time_ns: int, level: int, ret: int) -> None:
+        """As LTTng up to 2.4 names it."""
+        self._event(6, time_ns, "I", level)
+        self.any_exit(time_ns + 10, ret)
+
+    def any_exit(self, time_ns: int, ret: int) -> None:
+        self._event(7, time_ns, "q", ret)
 
     def alive(self, time_ns: int, tid: int, group: int, name: bytes, kthread: bool) -> None:
         self._event(4, time_ns, "ii16si", tid, group, name, int(kthread))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -95,12 +96,66 @@ def test_discarded_events_are_a_loss(tmp_path: Path) -> None:
     assert sum(row[2] == r.SWITCH for row in rows) == 3
 
 
+def many(count: int, big_endian: bool = False) -> Writer:
+    made = Writer(big_endian)
+    for n in range(count):
+        made.switch(1000 + 10 * n, (b"a", 100 + n), 1, (b"b", 101 + n))
+    return made
+
+
+def next_pids(found: ctf.CtfSource) -> list[int]:
+    return [row[6] for row in drain(found) if row[2] == r.SWITCH]
+
+
 @needs_bt2
-def test_a_cut_stream_is_refused_with_the_reason(tmp_path: Path) -> None:
+@pytest.mark.parametrize("big_endian", [False, True], ids=["little-endian", "big-endian"])
+@pytest.mark.parametrize("left_out", [1, 40, 70, 200])
+def test_a_cut_stream_gives_the_events_that_are_whole(
+    left_out: int, big_endian: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    many(40, big_endian).write(tmp_path / "trace", cpu=1, discarded=3)
+    stream = tmp_path / "trace" / "channel0_1"
+    whole = stream.read_bytes()
+    stream.write_bytes(whole[:-left_out])
+    event_bytes = 12 + 56
+    found = source(tmp_path / "trace")
+    assert list((tmp_path / "temporary").iterdir())
+    assert next_pids(found) == list(range(101, 141 - -(-left_out // event_bytes)))
+    assert found.damage == "channel0_1 is cut inside a packet"
+    assert not list((tmp_path / "temporary").iterdir()), "what was made to read it is gone"
+
+
+@needs_bt2
+def test_a_stream_cut_in_a_packets_head_gives_the_packets_before(tmp_path: Path) -> None:
+    many(40).write(tmp_path, cpu=1, discarded=3)
+    stream = tmp_path / "channel0_1"
+    content = stream.read_bytes()
+    second = content.rindex(content[:4])
+    stream.write_bytes(content[: second + 30])
+    found = source(tmp_path)
+    assert next_pids(found) == list(range(101, 121))
+    assert found.damage.endswith(f", 30 of its {second + 30:,} bytes are left out")
+
+
+@needs_bt2
+def test_the_other_streams_of_a_trace_with_a_cut_one_are_read(tmp_path: Path) -> None:
+    many(10).write(tmp_path, cpu=0)
+    many(10).write(tmp_path, cpu=1)
+    stream = tmp_path / "channel0_1"
+    stream.write_bytes(stream.read_bytes()[:20])
+    found = source(tmp_path)
+    assert next_pids(found) == list(range(101, 111))
+    assert found.damage.startswith("channel0_1 is cut")
+
+
+@needs_bt2
+def test_a_trace_of_which_nothing_can_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
     trace().write(tmp_path, cpu=1)
     stream = tmp_path / "channel0_1"
-    stream.write_bytes(stream.read_bytes()[:-40])
-    with pytest.raises(TraceError, match="Failed to index CTF stream file"):
+    stream.write_bytes(stream.read_bytes()[:20])
+    with pytest.raises(TraceError, match="message iterator is in an unexpected state"):
         source(tmp_path)
 
 
@@ -181,6 +236,9 @@ EVENTS = [
         (r.SYS_ENTER, r.SYS_IOPL, 3, 0, 0),
     ),
     ("syscalls:sys_exit_iopl", {"__syscall_nr": 172, "ret": -38}, (r.SYS_EXIT, r.SYS_IOPL, 0, -38, 0)),
+    ("sys_iopl", {"level": 3}, (r.SYS_ENTER, r.SYS_IOPL, 3, 0, 0)),
+    ("compat_sys_ioperm", {"from": 1, "num": 2, "on": 1}, (r.SYS_ENTER, r.SYS_IOPERM, 1, 2 | 1 << 32, 0)),
+    ("exit_syscall", {"ret": 0}, (r.SYS_EXIT, 0, 0, 0, 0)),
 ]
 
 
@@ -193,6 +251,28 @@ def test_events_of_lttng_and_perf(
     assert parse(name, fields, intern([b"", b"x"])._intern) == expected
 
 
-@pytest.mark.parametrize("name", ["syscall_entry_read", "irq_handler_entry", "sched:sched_wakeup"])
+@needs_bt2
+def test_the_end_of_a_call_that_is_not_named_is_that_of_the_threads_last_call(tmp_path: Path) -> None:
+    made = Writer()
+    made.switch(1000, (b"swapper/1", 0), 0, (b"alpha", 100))
+    made.any_exit(1050, 5)  # of a call that is of no use
+    made.old_iopl(1100, 3, 0)
+    made.any_exit(1200, 5)
+    made.switch(2000, (b"alpha", 100), 1, (b"beta", 200))
+    made.old_iopl(2100, 3, -1)
+    made.write(tmp_path)
+    rows = drain(source(tmp_path))
+    calls = [(row[0], row[2], row[4]) for row in rows if row[2] in (r.SYS_ENTER, r.SYS_EXIT)]
+    assert calls == [
+        *((1100, r.SYS_ENTER, 100), (1110, r.SYS_EXIT, 100)),
+        *((2100, r.SYS_ENTER, 200), (2110, r.SYS_EXIT, 200)),
+    ]
+    events, _ = read(open_trace(str(tmp_path)))
+    assert [event for event in events if event[0] == "IOPL"] == [("IOPL", 0, 3, 0)]
+
+
+@pytest.mark.parametrize(
+    "name", ["sys_read", "syscall_entry_read", "irq_handler_entry", "sched:sched_wakeup"]
+)
 def test_events_of_no_use_have_no_reader(name: str) -> None:
     assert parse_event(name) is None

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Final
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.sources import records as rec
-from pvreplay.sources.ctfevents import Payload, parse_event
+from pvreplay.sources.ctf_cut import WholePackets
+from pvreplay.sources.ctfevents import ANY_CALL, Payload, parse_event
 from pvreplay.sources.tables import UNKNOWN_PID
 from pvreplay.trace.events import CPU_MAX
 from pvreplay.trace.model import Trace
@@ -124,17 +125,51 @@ class CtfSource:
         self._bt2 = bt2
         self._numbers: dict[bytes, int] = {b"": 0}
         self._running: dict[int, int] = {}
+        self._calling: set[int] = set()
+        """Threads inside a system call that was told."""
         self._cpus: dict[int, int] = {}
         self._time_ns = 0
         self._pending: list[tuple[int, int, int, int]] = []
+        self._whole: WholePackets | None = None
+        traces = list(_traces(path))
         try:
-            # told which plugin to take: its own search aborts the process over damaged metadata (2.0.4)
-            make = bt2.ComponentSpec.from_named_plugin_and_component_class
-            parts = [make("ctf", "fs", {"inputs": [trace]}) for trace in _traces(path)]
-            self._messages: Iterator[Any] = iter(bt2.TraceCollectionMessageIterator(parts))
-            self._look_for()
+            self._begin(traces)
         except bt2._Error as error:
-            raise TraceError(f"{path}: {_reason(error)}", "babeltrace2 does not read it either.") from None
+            refused = TraceError(f"{path}: {_reason(error)}", "babeltrace2 does not read it either.")
+            self._mend(traces, refused)
+
+    def _mend(self, traces: list[str], refused: TraceError) -> None:
+        """Read what is there of a trace with a cut stream; raises *refused* when that is nothing."""
+        self._whole = WholePackets(traces, self._reads)
+        self.damage = self._whole.damage
+        try:
+            if not self._whole.directories or not self.damage:
+                raise refused
+            self._begin(self._whole.directories)
+        except BaseException as error:
+            self._whole.close()
+            if isinstance(error, self._bt2._Error):
+                raise refused from None
+            raise
+
+    def _begin(self, traces: list[str]) -> None:
+        """Open the traces, and read up to the first record."""
+        # told which plugin to take: its own search aborts the process over damaged metadata (2.0.4)
+        make = self._bt2.ComponentSpec.from_named_plugin_and_component_class
+        parts = [make("ctf", "fs", {"inputs": [trace]}) for trace in traces]
+        self._messages: Iterator[Any] = iter(self._bt2.TraceCollectionMessageIterator(parts))
+        self._look_for()
+
+    def _reads(self, directory: str) -> tuple[int, bool]:
+        """How many messages babeltrace2 gives of a trace, and whether it comes to the end."""
+        make = self._bt2.ComponentSpec.from_named_plugin_and_component_class
+        count = 0
+        try:
+            for _ in self._bt2.TraceCollectionMessageIterator(make("ctf", "fs", {"inputs": [directory]})):
+                count += 1
+        except self._bt2._Error:
+            return count, False
+        return count, True
 
     def _look_for(self) -> None:
         """Read up to the first record, so that what the trace says of itself is known."""
@@ -157,12 +192,20 @@ class CtfSource:
             try:
                 message = next(self._messages, None)
                 if message is None:
+                    self._finish()
                     break
                 self._take(message)
             except self._bt2._Error as error:
-                self.damage = f"babeltrace2 stops after {self.offset} messages: {_reason(error)}"
+                stopped = f"babeltrace2 stops after {self.offset} messages: {_reason(error)}"
+                self.damage = f"{self.damage}; {stopped}" if self.damage else stopped
                 self._messages = iter(())
         return n
+
+    def _finish(self) -> None:
+        """Nothing more will come: what was made to read it can go."""
+        self._messages = iter(())
+        if self._whole is not None:
+            self._whole.close()
 
     def _take(self, message: Any) -> None:
         """Turn one message into records."""
@@ -219,6 +262,12 @@ class CtfSource:
         kind, a, b, c, flags = found
         if kind == rec.SWITCH:
             self._running[cpu] = b & 0xFFFFFFFF
+        elif kind == rec.SYS_ENTER:
+            self._calling.add(pid)
+        elif kind == rec.SYS_EXIT:
+            if a == ANY_CALL and pid not in self._calling:
+                return  # the end of a call that is of no use
+            self._calling.discard(pid)
         self._pending.append(rec.record(time_ns, cpu, kind, pid, a, b, c, flags))
 
     def _context(self, event: Any, payload: Payload) -> tuple[int, int | None]:

@@ -14,6 +14,9 @@ Fields = tuple[int, int, int, int, int]
 Intern = Callable[[bytes], int]
 Parser = Callable[[str, Payload, Intern], Fields | None]
 
+ANY_CALL: Final = 0
+"""In place of a SYS_*: a call ends, and the event does not name it."""
+
 
 def parse_event(name: str) -> Parser | None:
     """What reads an event of this name (with or without "sched:"); None for one of no use."""
@@ -120,6 +123,16 @@ def _entry(event: str, fields: Payload, _intern: Intern) -> Fields:
     return r.SYS_ENTER, call, numbers[0], c, flags
 
 
+def _old_entry(event: str, fields: Payload, intern: Intern) -> Fields:
+    """LTTng up to 2.4: sys_NAME."""
+    return _entry("sys_enter_" + event.partition("sys_")[2], fields, intern)
+
+
+def _any_exit(_event: str, fields: Payload, _intern: Intern) -> Fields:
+    """LTTng up to 2.4: exit_syscall, of the call the thread is in."""
+    return r.SYS_EXIT, ANY_CALL, 0, int(fields["ret"]), 0
+
+
 def _leave(event: str, fields: Payload, _intern: Intern) -> Fields:
     call = r.SYSCALL_NAMES[event.rpartition("_exit_")[2].encode()]
     return r.SYS_EXIT, call, 0, int(fields["ret"]), 0
@@ -137,6 +150,7 @@ _BY_NAME: Final[dict[str, Parser]] = {
     "tlb_flush": _flush,
     "x86_fpu_regs_deactivated": _saved,
     "x86_fpu_regs_activated": _restored,
+    "exit_syscall": _any_exit,
 }
 _BY_PREFIX: Final[tuple[tuple[str, Parser], ...]] = (
     ("compat_syscall_entry_", _entry),
@@ -145,4 +159,6 @@ _BY_PREFIX: Final[tuple[tuple[str, Parser], ...]] = (
     ("compat_syscall_exit_", _leave),
     ("syscall_exit_", _leave),
     ("sys_exit_", _leave),
+    ("compat_sys_", _old_entry),
+    ("sys_", _old_entry),
 )
