@@ -174,6 +174,27 @@ def test_the_return_to_user_mode_ends_what_belongs_to_it() -> None:
     assert ops_of(text + fork)[-4:] == ["end", "update_io_bitmap", "user", "load_gs_index"]
 
 
+def test_a_batch_of_no_known_op_is_told_and_takes_no_write_before_it_along() -> None:
+    """Page tables are pinned in a batch of their own, a whole TLB is flushed without a tracepoint."""
+    lines = (
+        "xen_mmu_set_pte: ptep 0000000000000001 pteval 1 (raw 1)",
+        "xen_mmu_pgd_pin: mm 000000009d5e1ecb pgd 000000000d1b1c1d",
+        "xen_mc_batch: start batch LAZY_NONE",
+        "xen_mc_entry: op 26(mmuext_op) args [ffff88809901ead0, 1, 0, 7ff0, 0, 0]",
+        "xen_mc_issue: start batch LAZY_NONE",
+        "xen_mc_flush: flushing 14 hypercalls, 0 arg bytes, 0 callbacks",
+        "xen_mc_batch: start batch LAZY_NONE",
+        "xen_mc_issue: start batch LAZY_NONE",
+        "xen_mc_flush: flushing 1 hypercalls, 0 arg bytes, 0 callbacks",
+    )
+    text = NOP_HEAD + switched("a-1", "b-2") + "".join(line(each) for each in lines)
+    trace = trace_of(text)
+    events, _, _ = read_all(trace)
+    assert trace.doubts == {"switches_without_ops": 1, "batches_of_no_known_op": 2}
+    assert [event[2] for event in events].count(Kind.SET_PTE) == 1
+    assert ops_of(text)[-1] == ops_of(NOP_HEAD + switched("a-1", "b-2") + line(lines[0]))[-1]
+
+
 def test_a_switch_that_nothing_told_of_is_one_of_unknown_tasks() -> None:
     trace = trace_of(HEAD + functions(*SWITCH, *SWITCH) + switched("a-1", "b-2") + functions(*SWITCH))
     events, tasks, _ = read_all(trace)
