@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pvreplay.sources import pages, perfdata, perfdata_guess, perfdata_head, segments, tracepoints
+from pvreplay.sources import (
+    comms,
+    pages,
+    perfdata,
+    perfdata_guess,
+    perfdata_head,
+    perfdata_parts,
+    segments,
+    tracepoints,
+)
 from pvreplay.sources import records as r
 from tests.source_tools import DATA, drain, interpreted
 
@@ -15,12 +24,21 @@ DAT64 = DATA / "sources-n64-tasklife.dat"
 DAT32 = DATA / "sources-n32-tasklife-v7.dat"
 PAGES = DATA / "sources-n64-nofp.rawpages"
 
-_SLOW = {name: interpreted(name) for name in ("_perfdata_cy", "_tracepoint_cy", "_merge_cy", "_ring_cy")}
+_NAMES = ("_perfdata_cy", "_perfwalk_cy", "_tracepoint_cy", "_merge_cy", "_ring_cy")
+_SLOW = {name: interpreted(name) for name in _NAMES}
+_WALK = _SLOW["_perfwalk_cy"]
+_WALK.decode_range = _SLOW["_tracepoint_cy"].decode
+_WALK.comm_of = _SLOW["_tracepoint_cy"].comm_number
+_WALK.scan_range = _SLOW["_perfdata_cy"].scan_steps
+_WALK.event_of = _SLOW["_perfdata_cy"].event_number
 _USERS = (
     (perfdata, "engine", "_perfdata_cy"),
     (perfdata_head, "engine", "_perfdata_cy"),
     (perfdata_guess, "engine", "_perfdata_cy"),
-    (perfdata, "payloads", "_tracepoint_cy"),
+    (perfdata, "walking", "_perfwalk_cy"),
+    (perfdata_parts, "engine", "_perfdata_cy"),
+    (perfdata_parts, "walking", "_perfwalk_cy"),
+    (comms, "payloads", "_tracepoint_cy"),
     (pages, "payloads", "_tracepoint_cy"),
     (tracepoints, "engine", "_tracepoint_cy"),
     (perfdata, "merging", "_merge_cy"),

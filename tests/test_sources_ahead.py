@@ -88,12 +88,16 @@ def test_an_error_comes_after_the_records_before_it(monkeypatch: pytest.MonkeyPa
     assert source.fill(words, 0) == 0
 
 
-def test_a_reader_that_stops_early_leaves_no_thread_that_keeps_the_process_alive() -> None:
+def test_a_reader_that_stops_early_leaves_no_thread() -> None:
     source = Ahead(Counting(10**9, 1000))
     assert source.fill(memoryview(bytearray(32 * 10)).cast("Q"), 0) == 10
     readers = [thread for thread in threading.enumerate() if thread.name == "pvreplay-decode"]
     assert readers
-    assert all(thread.daemon for thread in readers)
+    assert all(thread.daemon for thread in readers), "none keeps the process alive"
+    del source
+    for thread in readers:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_small_recordings_and_single_cpus_are_read_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

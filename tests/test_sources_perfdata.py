@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvreplay.errors import PvreplayError, TraceError
-from pvreplay.sources import perfdata, perfdata_packed
+from pvreplay.sources import perfdata_packed, perfdata_parts
 from pvreplay.sources import records as r
 from pvreplay.sources.perfdata import PerfData
 from pvreplay.sources.tracinghead import Cursor
@@ -365,14 +365,14 @@ def test_equal_times_keep_the_order_of_the_file() -> None:
 
 
 def test_what_is_held_does_not_grow_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perfdata, "FILL", 64)
-    monkeypatch.setattr(perfdata, "BATCH", 32)
+    monkeypatch.setattr(perfdata_parts, "PART_BYTES", 64 * 124)
+    monkeypatch.setattr(perfdata_parts, "PART_RECORDS", 80)
     held = []
     for rounds in (40, 400):
         records = b"".join(chain(20, start=1000 * i) + b.finished_round() for i in range(rounds))
         recording = source(one_event(records))
         assert len(drain(recording, 16)) == 20 * rounds
-        held.append(len(recording._words))
+        held.append(len(recording._held))
     assert held[0] == held[1]
 
 

@@ -181,6 +181,184 @@ def merge(
     return n
 
 
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _earlier(heads: cython.ulonglong[::1], x: cython.longlong, y: cython.longlong) -> cython.bint:
+    """Whether run *x* comes before run *y*: by the time of its next record, then by its number."""
+    return heads[x] < heads[y] or (heads[x] == heads[y] and x < y)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _sink(
+    heads: cython.ulonglong[::1], heap: cython.longlong[::1], size: cython.Py_ssize_t, at: cython.Py_ssize_t
+) -> cython.void:
+    """Let the run at *at* sink to its place."""
+    child: cython.Py_ssize_t
+    mine: cython.longlong = heap[at]
+    while True:
+        child = at * 2 + 1
+        if child >= size:
+            break
+        if child + 1 < size and _earlier(heads, heap[child + 1], heap[child]):
+            child += 1
+        if not _earlier(heads, heap[child], mine):
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = mine
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _copy_until(
+    words: cython.ulonglong[::1],
+    i: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+    bound: cython.ulonglong,
+    out: cython.ulonglong[::1],
+    n: cython.Py_ssize_t,
+    room: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """Copy records [i, end) to *out* while their times are at most *bound*; where it stopped."""
+    while i < end and n < room:
+        if words[i * 4] > bound:
+            break
+        out[n * 4] = words[i * 4]
+        out[n * 4 + 1] = words[i * 4 + 1]
+        out[n * 4 + 2] = words[i * 4 + 2]
+        out[n * 4 + 3] = words[i * 4 + 3]
+        n += 1
+        i += 1
+    return i
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def merge_held(
+    held: cython.ulonglong[::1],
+    fresh: cython.ulonglong[::1],
+    runs: cython.longlong[::1],
+    split: cython.Py_ssize_t,
+    count: cython.Py_ssize_t,
+    heap: cython.longlong[::1],
+    heads: cython.ulonglong[::1],
+    limit: cython.ulonglong,
+    out: cython.ulonglong[::1],
+    start: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """As :func:`merge`, of runs in two places: those below *split* in *held*, the others in *fresh*.
+
+    *heap* and *heads* need room for *count*.
+    """
+    size: cython.Py_ssize_t = 0
+    room: cython.Py_ssize_t = len(out) // 4
+    n: cython.Py_ssize_t = start
+    k: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    end: cython.Py_ssize_t
+    run: cython.Py_ssize_t
+    other: cython.Py_ssize_t
+    bound: cython.ulonglong
+    with cython.nogil:
+        for k in range(count):
+            i = cython.cast(cython.Py_ssize_t, runs[k * 2])
+            if i < runs[k * 2 + 1]:
+                heads[k] = held[i * 4] if k < split else fresh[i * 4]
+                if heads[k] <= limit:
+                    heap[size] = k
+                    size += 1
+        k = size // 2
+        while k > 0:
+            k -= 1
+            _sink(heads, heap, size, k)
+        while size > 0 and n < room:
+            run = cython.cast(cython.Py_ssize_t, heap[0])
+            i = cython.cast(cython.Py_ssize_t, runs[run * 2])
+            end = cython.cast(cython.Py_ssize_t, runs[run * 2 + 1])
+            bound = limit
+            if size > 1:
+                # Up to the next run's first record this run goes out without another look at the heap.
+                other = cython.cast(cython.Py_ssize_t, heap[1])
+                if size > 2 and _earlier(heads, heap[2], other):
+                    other = cython.cast(cython.Py_ssize_t, heap[2])
+                bound = heads[other]
+                if other < run:
+                    bound -= 1  # this run's first record is earlier, so it is not 0
+            k = i
+            if run < split:
+                i = _copy_until(held, i, end, bound, out, n, room)
+            else:
+                i = _copy_until(fresh, i, end, bound, out, n, room)
+            n += i - k
+            runs[run * 2] = i
+            if i < end:
+                heads[run] = held[i * 4] if run < split else fresh[i * 4]
+            if i == end or heads[run] > limit:
+                size -= 1
+                heap[0] = heap[size]
+            if size > 0:
+                _sink(heads, heap, size, 0)
+    return n
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def left_over(runs: cython.longlong[::1], first: cython.Py_ssize_t, last: cython.Py_ssize_t) -> int:
+    """The number of records in runs [first, last)."""
+    k: cython.Py_ssize_t
+    total: cython.longlong = 0
+    for k in range(first, last):
+        total += runs[k * 2 + 1] - runs[k * 2]
+    return total
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+def hold(
+    held: cython.ulonglong[::1],
+    used: cython.Py_ssize_t,
+    fresh: cython.ulonglong[::1],
+    runs: cython.longlong[::1],
+    split: cython.Py_ssize_t,
+    count: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """Move what is left in *fresh* behind the *used* records of *held*; empty runs go.
+
+    There must be room for it.  Returns the number of runs, which are all in *held* now.
+    """
+    k: cython.Py_ssize_t
+    i: cython.Py_ssize_t
+    end: cython.Py_ssize_t
+    kept: cython.Py_ssize_t = 0
+    n: cython.Py_ssize_t = used
+    with cython.nogil:
+        for k in range(count):
+            i = cython.cast(cython.Py_ssize_t, runs[k * 2])
+            end = cython.cast(cython.Py_ssize_t, runs[k * 2 + 1])
+            if i >= end:
+                continue
+            if k < split:
+                runs[kept * 2] = i
+                runs[kept * 2 + 1] = end
+            else:
+                runs[kept * 2] = n
+                runs[kept * 2 + 1] = n + end - i
+                n += (
+                    _copy_until(
+                        fresh, i, end, cython.cast(cython.ulonglong, 0xFFFFFFFFFFFFFFFF), held, n, n + end - i
+                    )
+                    - i
+                )
+            kept += 1
+    return kept
+
+
 @cython.boundscheck(False)
 @cython.wraparound(False)
 def compact(

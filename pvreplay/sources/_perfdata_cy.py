@@ -14,6 +14,9 @@ try:
 except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
+if cython.compiled:
+    from cython.cimports.pvreplay.sources.hints import PV_PREFETCH
+
 COMPILED = cython.compiled
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
@@ -26,6 +29,9 @@ MORE = 0  # the records in the buffer end inside one, or exactly at its end
 FULL = 1  # no room in words
 OTHER = 2  # a record the caller has to look at, at state[POS]
 BAD = 3  # a record that cannot be, at state[POS]
+REACHED = 4  # the next record starts at or behind the place to stop at
+COMMS = 5  # the table of names has to grow
+UNREAD = 6  # the file cannot be read at state[POS]
 
 # Indexes of scan's state.
 POS = 0
@@ -39,10 +45,13 @@ TWINS = 7  # samples another event of the same tracepoint has recorded too
 MAX_TIME = 8
 LAST_ROUND = 9  # the latest time when the last FINISHED_ROUND was met
 LIMIT = 10  # ... and the one before: everything up to it is complete
-STATE_INTS = 12  # the last is of no use but to keep the loads ahead from being dropped
+START = 11  # part: where its first record begins, and one more; 0 when nothing looks like it
+STATE_INTS = 12
 
 CPU_LIMIT = 8192
-AHEAD = cython.declare(cython.Py_ssize_t, 1024)
+AHEAD = cython.declare(cython.Py_ssize_t, 4096)
+BATCH = 256  # records found before they are decoded
+_NO_END = cython.declare(cython.Py_ssize_t, 1 << 62)
 
 
 @cython.cfunc
@@ -85,10 +94,9 @@ def _spot(id: cython.ulonglong, mask: cython.ulonglong) -> cython.ulonglong:
 
 
 @cython.cfunc
-@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _event_of(id: cython.ulonglong, ids: cython.ulonglong[::1], mask: cython.ulonglong) -> cython.longlong:
+def event_of(id: cython.ulonglong, ids: cython.ulonglong[::1], mask: cython.ulonglong) -> cython.longlong:
     """The number of the event with this id, -1 when there is none; *ids*: (id, event + 1) by hash."""
     spot: cython.ulonglong = _spot(id, mask)
     while True:
@@ -173,8 +181,213 @@ def _is_twin(
     return False
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 @cython.boundscheck(False)
 @cython.wraparound(False)
+def scan_range(
+    data: "const unsigned char[::1]",
+    end: cython.Py_ssize_t,
+    until: cython.Py_ssize_t,
+    layouts: cython.longlong[::1],
+    id_at: cython.Py_ssize_t,
+    tail_id: cython.Py_ssize_t,
+    ids: cython.ulonglong[::1],
+    slots: "const unsigned char[::1]",
+    sideband: "const unsigned char[::1]",
+    twins: cython.ulonglong[::1],
+    words: cython.ulonglong[::1],
+    first: cython.Py_ssize_t,
+    room: cython.Py_ssize_t,
+    steps: cython.Py_ssize_t,
+    types: cython.longlong[::1],
+    state: cython.ulonglong[::1],
+) -> cython.Py_ssize_t:
+    """Find the wanted of *steps* records that start in [state[POS], until), see :func:`scan`."""
+    pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[0])
+    n: cython.Py_ssize_t = first
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
+    status: cython.ulonglong = 0
+    samples: cython.longlong = 0
+    most: cython.ulonglong = state[8]
+    word: cython.ulonglong
+    type: cython.ulonglong
+    size: cython.Py_ssize_t
+    stop: cython.Py_ssize_t
+    raw: cython.Py_ssize_t
+    event: cython.longlong
+    lay: cython.Py_ssize_t
+    time: cython.ulonglong
+    cpu: cython.ulonglong
+    tid: cython.ulonglong
+    slot: cython.ulonglong
+    length: cython.ulonglong
+    if room > len(words) // 4:
+        room = len(words) // 4
+    while n < room and steps > 0:
+        steps -= 1
+        if pos >= until:
+            status = 4
+            break
+        if end - pos < 8:
+            break
+        word = _load64(data, pos)
+        if cython.compiled:
+            # Memory is slower than this loop: have what comes soon on its way.
+            PV_PREFETCH(cython.address(data[pos + AHEAD]))
+            PV_PREFETCH(cython.address(data[pos + AHEAD + 64]))
+        type = word & _M32
+        size = cython.cast(cython.Py_ssize_t, word >> 48)
+        if type != 9:
+            # Not a sample.
+            slot = 255
+            if type < 256:
+                slot = sideband[cython.cast(cython.Py_ssize_t, type)]
+            if slot == 255:
+                status = 2
+                break
+            if size < 8:
+                status = 3
+                break
+            if size > end - pos:
+                break
+            types[cython.cast(cython.Py_ssize_t, type)] += 1
+            stop = pos + size
+            if type == 13 and size >= 16 and (word >> 47) & 1 == 0:
+                state[5] += _load64(data, pos + 8)
+                state[5] &= _M64
+            if type == 68:
+                # perf has read every CPU's buffer once more: what is earlier than the latest
+                # record of the round before cannot come any more.
+                state[10] = state[9]
+                state[9] = most
+            if slot == 0:
+                pos = stop
+                continue
+            event = 0
+            if tail_id and size >= 8 + tail_id:
+                event = event_of(_load64(data, stop - tail_id), ids, mask)
+                if event < 0:
+                    event = 0
+            lay = cython.cast(cython.Py_ssize_t, event) * 16
+            if size < 8 + layouts[lay + 9]:
+                state[2] += 1
+                pos = stop
+                continue
+            time = 0
+            cpu = 0
+            tid = _M32
+            if layouts[lay + 6]:
+                tid = _load32(data, stop - layouts[lay + 6] + 4)
+            if layouts[lay + 7]:
+                time = _load64(data, stop - layouts[lay + 7])
+            if layouts[lay + 8]:
+                cpu = _load32(data, stop - layouts[lay + 8])
+            length = cython.cast(cython.ulonglong, size - 8 - layouts[lay + 9])
+            if cpu >= 8192:
+                # Records perf makes up itself have no CPU (all ones in some versions).
+                if time != 0:
+                    state[4] += 1
+                cpu = 0
+            if type == 2 and length >= 16:
+                state[6] = (state[6] + _load64(data, pos + 16)) & _M64
+            words[n * 4] = time
+            words[n * 4 + 1] = cpu | slot << 16 | tid << 32
+            words[n * 4 + 2] = cython.cast(cython.ulonglong, pos + 8)
+            words[n * 4 + 3] = length | ((word >> 32) & 0xFFFF) << 32
+            if time > most:
+                most = time
+            n += 1
+            pos = stop
+            continue
+        if size < 8:
+            status = 3
+            break
+        if size > end - pos:
+            break
+        stop = pos + size
+        samples += 1
+        lay = 0
+        if id_at:
+            event = -1
+            if size >= id_at + 8:
+                event = event_of(_load64(data, pos + id_at), ids, mask)
+            if event < 0:
+                state[3] += 1
+                pos = stop
+                continue
+            lay = cython.cast(cython.Py_ssize_t, event) * 16
+        if layouts[lay] == 0:
+            # Not one of our tracepoints.
+            pos = stop
+            continue
+        if size < layouts[lay + 1]:
+            state[2] += 1
+            pos = stop
+            continue
+        raw = pos + cython.cast(cython.Py_ssize_t, layouts[lay + 5])
+        if layouts[lay + 10]:
+            raw = _raw_at(data, raw, stop, layouts[lay + 10], layouts[lay + 11])
+        if raw < 0 or stop - raw < 8:
+            state[2] += 1
+            pos = stop
+            continue
+        length = _load32(data, raw)
+        raw += 4
+        if length > cython.cast(cython.ulonglong, stop - raw) or length < 2:
+            state[2] += 1
+            pos = stop
+            continue
+        slot = cython.cast(cython.ulonglong, layouts[lay])
+        if slot >= 255:
+            # Events without ids of their own share a layout; the payload tells them apart.
+            slot = slots[cython.cast(cython.Py_ssize_t, _load16(data, raw))]
+            if slot == 0:
+                pos = stop
+                continue
+        cpu = 0
+        time = 0
+        tid = _M32
+        if layouts[lay + 2]:
+            tid = _load32(data, pos + layouts[lay + 2] + 4)
+        if layouts[lay + 3]:
+            time = _load64(data, pos + layouts[lay + 3])
+        if layouts[lay + 4]:
+            cpu = _load32(data, pos + layouts[lay + 4])
+        if cpu >= 8192:
+            state[4] += 1
+            pos = stop
+            continue
+        if layouts[lay + 12] and _is_twin(
+            data,
+            raw,
+            cython.cast(cython.Py_ssize_t, length),
+            time,
+            cython.cast(cython.ulonglong, layouts[lay + 12]),
+            twins,
+            cpu,
+        ):
+            state[7] += 1
+            pos = stop
+            continue
+        words[n * 4] = time
+        words[n * 4 + 1] = cpu | slot << 16 | tid << 32
+        words[n * 4 + 2] = cython.cast(cython.ulonglong, raw)
+        words[n * 4 + 3] = length
+        if time > most:
+            most = time
+        n += 1
+        pos = stop
+    if (n >= room or steps == 0) and status == 0:
+        status = 1
+    state[0] = cython.cast(cython.ulonglong, pos)
+    state[1] = status
+    state[8] = most
+    types[9] += samples
+    return n
+
+
 def scan(
     data: "const unsigned char[::1]",
     end: cython.Py_ssize_t,
@@ -202,187 +415,42 @@ def scan(
     *types*: 256 counts, of records of each type.  FINISHED_ROUND is not a reason to stop: it moves
     state[LIMIT].
     """
-    pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[0])
-    n: cython.Py_ssize_t = first
-    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
-    status: cython.ulonglong = 0
-    samples: cython.longlong = 0
-    near: cython.Py_ssize_t = end - AHEAD - 64
-    touched: cython.ulonglong = 0
-    most: cython.ulonglong = state[8]
-    word: cython.ulonglong
-    type: cython.ulonglong
-    size: cython.Py_ssize_t
-    stop: cython.Py_ssize_t
-    raw: cython.Py_ssize_t
-    event: cython.longlong
-    lay: cython.Py_ssize_t
-    time: cython.ulonglong
-    cpu: cython.ulonglong
-    tid: cython.ulonglong
-    slot: cython.ulonglong
-    length: cython.ulonglong
-    if room > len(words) // 4:
-        room = len(words) // 4
     with cython.nogil:
-        while n < room:
-            if end - pos < 8:
-                break
-            word = _load64(data, pos)
-            if pos < near:
-                # Memory is slower than this loop: have what comes soon on its way.
-                touched += data[pos + AHEAD]
-                touched += data[pos + AHEAD + 64]
-            type = word & _M32
-            size = cython.cast(cython.Py_ssize_t, word >> 48)
-            if type != 9:
-                # Not a sample.
-                slot = 255
-                if type < 256:
-                    slot = sideband[cython.cast(cython.Py_ssize_t, type)]
-                if slot == 255:
-                    status = 2
-                    break
-                if size < 8:
-                    status = 3
-                    break
-                if size > end - pos:
-                    break
-                types[cython.cast(cython.Py_ssize_t, type)] += 1
-                stop = pos + size
-                if type == 13 and size >= 16 and (word >> 47) & 1 == 0:
-                    state[5] += _load64(data, pos + 8)
-                    state[5] &= _M64
-                if type == 68:
-                    # perf has read every CPU's buffer once more: what is earlier than the latest
-                    # record of the round before cannot come any more.
-                    state[10] = state[9]
-                    state[9] = most
-                if slot == 0:
-                    pos = stop
-                    continue
-                event = 0
-                if tail_id and size >= 8 + tail_id:
-                    event = _event_of(_load64(data, stop - tail_id), ids, mask)
-                    if event < 0:
-                        event = 0
-                lay = cython.cast(cython.Py_ssize_t, event) * 16
-                if size < 8 + layouts[lay + 9]:
-                    state[2] += 1
-                    pos = stop
-                    continue
-                time = 0
-                cpu = 0
-                tid = _M32
-                if layouts[lay + 6]:
-                    tid = _load32(data, stop - layouts[lay + 6] + 4)
-                if layouts[lay + 7]:
-                    time = _load64(data, stop - layouts[lay + 7])
-                if layouts[lay + 8]:
-                    cpu = _load32(data, stop - layouts[lay + 8])
-                length = cython.cast(cython.ulonglong, size - 8 - layouts[lay + 9])
-                if cpu >= 8192:
-                    # Records perf makes up itself have no CPU (all ones in some versions).
-                    if time != 0:
-                        state[4] += 1
-                    cpu = 0
-                if type == 2 and length >= 16:
-                    state[6] = (state[6] + _load64(data, pos + 16)) & _M64
-                words[n * 4] = time
-                words[n * 4 + 1] = cpu | slot << 16 | tid << 32
-                words[n * 4 + 2] = cython.cast(cython.ulonglong, pos + 8)
-                words[n * 4 + 3] = length | ((word >> 32) & 0xFFFF) << 32
-                if time > most:
-                    most = time
-                n += 1
-                pos = stop
-                continue
-            if size < 8:
-                status = 3
-                break
-            if size > end - pos:
-                break
-            stop = pos + size
-            samples += 1
-            lay = 0
-            if id_at:
-                event = -1
-                if size >= id_at + 8:
-                    event = _event_of(_load64(data, pos + id_at), ids, mask)
-                if event < 0:
-                    state[3] += 1
-                    pos = stop
-                    continue
-                lay = cython.cast(cython.Py_ssize_t, event) * 16
-            if layouts[lay] == 0:
-                # Not one of our tracepoints.
-                pos = stop
-                continue
-            if size < layouts[lay + 1]:
-                state[2] += 1
-                pos = stop
-                continue
-            raw = pos + cython.cast(cython.Py_ssize_t, layouts[lay + 5])
-            if layouts[lay + 10]:
-                raw = _raw_at(data, raw, stop, layouts[lay + 10], layouts[lay + 11])
-            if raw < 0 or stop - raw < 8:
-                state[2] += 1
-                pos = stop
-                continue
-            length = _load32(data, raw)
-            raw += 4
-            if length > cython.cast(cython.ulonglong, stop - raw) or length < 2:
-                state[2] += 1
-                pos = stop
-                continue
-            slot = cython.cast(cython.ulonglong, layouts[lay])
-            if slot >= 255:
-                # Events without ids of their own share a layout; the payload tells them apart.
-                slot = slots[cython.cast(cython.Py_ssize_t, _load16(data, raw))]
-                if slot == 0:
-                    pos = stop
-                    continue
-            cpu = 0
-            time = 0
-            tid = _M32
-            if layouts[lay + 2]:
-                tid = _load32(data, pos + layouts[lay + 2] + 4)
-            if layouts[lay + 3]:
-                time = _load64(data, pos + layouts[lay + 3])
-            if layouts[lay + 4]:
-                cpu = _load32(data, pos + layouts[lay + 4])
-            if cpu >= 8192:
-                state[4] += 1
-                pos = stop
-                continue
-            if layouts[lay + 12] and _is_twin(
-                data,
-                raw,
-                cython.cast(cython.Py_ssize_t, length),
-                time,
-                cython.cast(cython.ulonglong, layouts[lay + 12]),
-                twins,
-                cpu,
-            ):
-                state[7] += 1
-                pos = stop
-                continue
-            words[n * 4] = time
-            words[n * 4 + 1] = cpu | slot << 16 | tid << 32
-            words[n * 4 + 2] = cython.cast(cython.ulonglong, raw)
-            words[n * 4 + 3] = length
-            if time > most:
-                most = time
-            n += 1
-            pos = stop
-        if n >= room and status == 0:
-            status = 1
-        state[0] = cython.cast(cython.ulonglong, pos)
-        state[1] = status
-        state[8] = most
-        state[11] += touched & 1
-        types[9] += samples
-    return n
+        first = scan_range(
+            data, end, end + 1, layouts, id_at, tail_id, ids, slots, sideband, twins, words, first, room,
+            _NO_END, types, state,
+        )  # fmt: skip
+    return first  # noqa: RET504
+
+
+def event_number(id: cython.ulonglong, ids: cython.ulonglong[::1], mask: cython.ulonglong) -> int:
+    """:func:`event_of` for callers in Python."""
+    return event_of(id, ids, mask)
+
+
+def scan_steps(
+    data: "const unsigned char[::1]",
+    end: cython.Py_ssize_t,
+    until: cython.Py_ssize_t,
+    layouts: cython.longlong[::1],
+    id_at: cython.Py_ssize_t,
+    tail_id: cython.Py_ssize_t,
+    ids: cython.ulonglong[::1],
+    slots: "const unsigned char[::1]",
+    sideband: "const unsigned char[::1]",
+    twins: cython.ulonglong[::1],
+    words: cython.ulonglong[::1],
+    first: cython.Py_ssize_t,
+    room: cython.Py_ssize_t,
+    steps: cython.Py_ssize_t,
+    types: cython.longlong[::1],
+    state: cython.ulonglong[::1],
+) -> cython.Py_ssize_t:
+    """:func:`scan_range` for callers in Python."""
+    return scan_range(
+        data, end, until, layouts, id_at, tail_id, ids, slots, sideband, twins, words, first, room, steps,
+        types, state,
+    )  # fmt: skip
 
 
 def id_spot(id: cython.ulonglong, mask: cython.ulonglong) -> int:

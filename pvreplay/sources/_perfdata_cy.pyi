@@ -8,6 +8,9 @@ MORE: int
 FULL: int
 OTHER: int
 BAD: int
+REACHED: int
+COMMS: int
+UNREAD: int
 POS: int
 STATUS: int
 BAD_SAMPLES: int
@@ -19,6 +22,7 @@ TWINS: int
 MAX_TIME: int
 LAST_ROUND: int
 LIMIT: int
+START: int
 STATE_INTS: int
 CPU_LIMIT: int
 
@@ -39,3 +43,22 @@ def scan(
     state: array[int],
 ) -> int: ...
 def id_spot(id: int, mask: int) -> int: ...
+def event_number(id: int, ids: array[int], mask: int) -> int: ...
+def scan_steps(
+    data: memoryview,
+    end: int,
+    until: int,
+    layouts: array[int],
+    id_at: int,
+    tail_id: int,
+    ids: array[int],
+    slots: bytearray,
+    sideband: bytearray,
+    twins: array[int],
+    words: memoryview | array[int],
+    first: int,
+    room: int,
+    steps: int,
+    types: array[int],
+    state: array[int],
+) -> int: ...

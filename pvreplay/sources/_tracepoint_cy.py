@@ -203,10 +203,9 @@ def _short_word(
 
 
 @cython.cfunc
-@cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _comm(
+def comm_of(
     data: "const unsigned char[::1]",
     at: cython.Py_ssize_t,
     size: cython.longlong,
@@ -214,8 +213,9 @@ def _comm(
     table: cython.uint[::1],
     state: cython.longlong[::1],
     memo: cython.ulonglong[::1],
+    owner: cython.ulonglong,
 ) -> cython.ulonglong:
-    """The number of the comm in *size* bytes at *at*, of which 16 count."""
+    """The number of the comm in *size* bytes at *at*, of which 16 count; *owner*: whose it is, by pid."""
     low: cython.ulonglong
     high: cython.ulonglong
     spot: cython.Py_ssize_t
@@ -224,7 +224,7 @@ def _comm(
         # Few tasks switch most of the time: the last ones' bytes are kept as they came.
         low = _load64(data, at)
         high = _load64(data, at + 8)
-        spot = cython.cast(cython.Py_ssize_t, (_hash(low, high) >> 20) & 63) * 3
+        spot = cython.cast(cython.Py_ssize_t, owner & (cython.cast(cython.ulonglong, len(memo) // 3) - 1)) * 3
         if memo[spot] == low and memo[spot + 1] == high:
             return memo[spot + 2]
         number = _intern(low, high, keys, table, state)
@@ -272,7 +272,7 @@ def _located(
         size -= i
     if size > 15:
         size = 15
-    return _comm(data, start, size, keys, table, state, memo)
+    return comm_of(data, start, size, keys, table, state, memo, 0)
 
 
 @cython.cfunc
@@ -294,9 +294,12 @@ def _state_class(
     return 1
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def decode(
+def decode_range(
     data: "const unsigned char[::1]",
     words: cython.ulonglong[::1],
     first: cython.Py_ssize_t,
@@ -317,8 +320,8 @@ def decode(
     system call number is worth a record.  *keys*: two words a comm; *table*: comm numbers by hash,
     a power of two, at least half empty.  The caller leaves room for two new comms an event.
     *state*: [0] the next comm number, [1] payloads too short or strings out of range (counted up),
-    [2] comms that found no room (counted up).  *memo*: 64 times (two words of a comm as recorded,
-    its number), zero at the start: that of the empty comm is 0.
+    [2] comms that found no room (counted up).  *memo*: a power of two times (two words of a comm as
+    recorded, its number), zero at the start: that of the empty comm is 0.
     """
     src: cython.Py_ssize_t
     dst: cython.Py_ssize_t = first
@@ -344,166 +347,201 @@ def decode(
     last_low: cython.ulonglong = 0
     last_high: cython.ulonglong = 0
     last_comm: cython.ulonglong = 0  # of the empty comm
-    with cython.nogil:
-        for src in range(first, last):
-            w = src * 4
-            w1 = words[w + 1]
-            at = cython.cast(cython.Py_ssize_t, words[w + 2])
-            length = cython.cast(cython.Py_ssize_t, words[w + 3] & _M32)
-            p = cython.cast(cython.Py_ssize_t, (w1 >> 16) & 0xFFFF) * 20
-            if length < programs[p + 2]:
-                state[1] += 1
-                continue
-            handler = programs[p]
-            pid = w1 >> 32
-            if programs[p + 3] >= 0:
-                pid = _load32(data, at + programs[p + 3])
-            flags = cython.cast(cython.ulonglong, programs[p + 11])
-            head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, programs[p + 1]) << 16
-            if handler == _SWITCH:
-                a = _load32(data, at + programs[p + 4])
-                b = _load32(data, at + programs[p + 5])
-                size = programs[p + 8]
-                if size >= 16:
-                    # Who is switched out is who was switched to before, most of the time.
-                    spot = at + programs[p + 6]
-                    low = _load64(data, spot)
-                    high = _load64(data, spot + 8)
-                    if low != last_low or high != last_high:
-                        last_low = low
-                        last_high = high
-                        last_comm = _comm(data, spot, size, keys, table, state, memo)
-                    c = last_comm
-                    spot = at + programs[p + 7]
-                    low = _load64(data, spot)
-                    high = _load64(data, spot + 8)
-                    if low != last_low or high != last_high:
-                        last_low = low
-                        last_high = high
-                        last_comm = _comm(data, spot, size, keys, table, state, memo)
-                    c |= last_comm << 24
-                else:
-                    c = _comm(data, at + programs[p + 6], size, keys, table, state, memo)
-                    c |= _comm(data, at + programs[p + 7], size, keys, table, state, memo) << 24
-                value = _number(data, at + programs[p + 9], programs[p + 10], False)
-                c |= _state_class(value, p, programs) << 48
-            elif handler == _GENERIC:
-                a = pid
-                if programs[p + 4] >= 0:
-                    a = _number(data, at + programs[p + 4], programs[p + 5], False)
-                a = (a ^ cython.cast(cython.ulonglong, programs[p + 12])) & _M32
-                b = 0
-                if programs[p + 6] >= 0:
-                    b = _number(data, at + programs[p + 6], programs[p + 7], False) & _M32
-                c = 0
-                kind = programs[p + 10]
-                if kind in (_C_NUMBER, _C_SIGNED):
-                    c = _number(data, at + programs[p + 8], programs[p + 9], kind == _C_SIGNED)
-                elif kind == _C_COMM:
-                    c = _comm(data, at + programs[p + 8], programs[p + 9], keys, table, state, memo)
-                elif kind >= _C_LOCATED:
-                    c = _located(
-                        data,
-                        at,
-                        length,
-                        at + programs[p + 8],
-                        programs[p + 13] != 0,
-                        kind == _C_BASENAME,
-                        keys,
-                        table,
-                        state,
-                        memo,
-                    )
-            elif handler in (_SYS_ENTER, _SYS_EXIT):
-                if programs[p + 4] >= 0:
-                    a = cython.cast(cython.ulonglong, programs[p + 4])
-                else:
-                    a = _number(data, at + programs[p + 5], programs[p + 6], False)
-                    if a >= 512 or numbers[cython.cast(cython.Py_ssize_t, a)] == 0:
-                        continue
-                size = programs[p + 10]
-                if handler == _SYS_EXIT:
-                    b = 0
-                    c = _number(data, at + programs[p + 7], size, True)
-                else:
-                    b = 0
-                    if programs[p + 7] >= 0:
-                        b = _number(data, at + programs[p + 7], size, False) & _M32
-                    c = 0
-                    if programs[p + 8] >= 0:
-                        value = _number(data, at + programs[p + 8], size, False)
-                        c = value & _M32
-                        if value >> 32:
-                            flags |= 1
-                    if programs[p + 9] >= 0:
-                        value = _number(data, at + programs[p + 9], size, False)
-                        c |= (value & _M32) << 32
-                        if value >> 32:
-                            flags |= 2
-                    if programs[p + 12] >= 0:
-                        value = _number(data, at + programs[p + 12], size, False)
-                        if value:
-                            flags |= 4
-                        if value & 0xFF:
-                            flags |= 8
-            elif handler == _VALUE:
-                a = words[w + 2] & _M32
-                b = 0
-                c = 0
+    for src in range(first, last):
+        w = src * 4
+        w1 = words[w + 1]
+        at = cython.cast(cython.Py_ssize_t, words[w + 2])
+        length = cython.cast(cython.Py_ssize_t, words[w + 3] & _M32)
+        p = cython.cast(cython.Py_ssize_t, (w1 >> 16) & 0xFFFF) * 20
+        if length < programs[p + 2]:
+            state[1] += 1
+            continue
+        handler = programs[p]
+        pid = w1 >> 32
+        if programs[p + 3] >= 0:
+            pid = _load32(data, at + programs[p + 3])
+        flags = cython.cast(cython.ulonglong, programs[p + 11])
+        head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, programs[p + 1]) << 16
+        if handler == _SWITCH:
+            a = _load32(data, at + programs[p + 4])
+            b = _load32(data, at + programs[p + 5])
+            size = programs[p + 8]
+            if size >= 16:
+                # Who is switched out is who was switched to before, most of the time.
+                spot = at + programs[p + 6]
+                low = _load64(data, spot)
+                high = _load64(data, spot + 8)
+                if low != last_low or high != last_high:
+                    last_low = low
+                    last_high = high
+                    # Each CPU has an idle task of its own name.
+                    value = a if a else w1 & 0xFFFF
+                    last_comm = comm_of(data, spot, size, keys, table, state, memo, value)
+                c = last_comm
+                spot = at + programs[p + 7]
+                low = _load64(data, spot)
+                high = _load64(data, spot + 8)
+                if low != last_low or high != last_high:
+                    last_low = low
+                    last_high = high
+                    value = b if b else w1 & 0xFFFF
+                    last_comm = comm_of(data, spot, size, keys, table, state, memo, value)
+                c |= last_comm << 24
             else:
-                # perf's own records: the payload is what follows the record's header.
-                misc = words[w + 3] >> 32
-                value = _load32(data, at)
-                b = 0
-                c = 0
-                if handler == _PERF_COMM:
-                    # u32 pid, tid; char comm[].  Bit 13 of misc: it comes from exec.
-                    # Without a time it is perf's own account of the tasks that were there before.
-                    a = _load32(data, at + 4)
-                    c = _comm(data, at + 8, length - 8, keys, table, state, memo)
-                    if words[w] == 0:
-                        head = (w1 & 0xFFFF) | _REC_INFO << 16
-                        b = value
-                    elif (misc >> 13) & 1 and programs[p + 4]:
-                        head = (w1 & 0xFFFF) | _REC_EXEC << 16
-                        b = a
-                elif handler == _PERF_TASK:
-                    # u32 pid, ppid, tid, ptid; u64 time: a birth, or (program number 4) a death.
-                    a = _load32(data, at + 8)
-                    if programs[p + 4] == 0:
-                        b = _load32(data, at + 12)
-                        flags = 1 if value == _load32(data, at + 4) else 2
-                        if words[w] == 0:
-                            # Synthesized: the children of kthreadd (2), and kthreadd, are kernel threads.
-                            head = (w1 & 0xFFFF) | _REC_INFO << 16
-                            flags = 1 if b == 2 or (a == 2 and b == 0) else 0
-                            b = value
-                elif handler == _PERF_MMAP:
-                    # u32 pid, tid; ...: whoever has a mapping of a file is no kernel thread.
-                    if words[w] != 0 or value == _M32 or value == 0:
-                        continue
-                    a = _load32(data, at + 4)
-                    b = value
-                elif handler == _PERF_SWITCH:
-                    # u32 next_prev_pid, next_prev_tid.  Only the half "in" makes a switch.
-                    if (misc >> 13) & 1:
-                        continue
-                    a = _load32(data, at + 4)
-                    b = pid
-                    if programs[p + 4] == 0:  # without the other side's number
-                        a = 0
-                elif handler == _PERF_LOST:
-                    # u64 id, lost
-                    value = _load64(data, at + 8)
-                    a = value if value < _M32 else _M32
-                else:
+                c = comm_of(data, at + programs[p + 6], size, keys, table, state, memo, a)
+                c |= comm_of(data, at + programs[p + 7], size, keys, table, state, memo, b) << 24
+            value = _number(data, at + programs[p + 9], programs[p + 10], False)
+            c |= _state_class(value, p, programs) << 48
+        elif handler == _GENERIC:
+            a = pid
+            if programs[p + 4] >= 0:
+                a = _number(data, at + programs[p + 4], programs[p + 5], False)
+            a = (a ^ cython.cast(cython.ulonglong, programs[p + 12])) & _M32
+            b = 0
+            if programs[p + 6] >= 0:
+                b = _number(data, at + programs[p + 6], programs[p + 7], False) & _M32
+            c = 0
+            kind = programs[p + 10]
+            if kind in (_C_NUMBER, _C_SIGNED):
+                c = _number(data, at + programs[p + 8], programs[p + 9], kind == _C_SIGNED)
+            elif kind == _C_COMM:
+                c = comm_of(data, at + programs[p + 8], programs[p + 9], keys, table, state, memo, a)
+            elif kind >= _C_LOCATED:
+                c = _located(
+                    data,
+                    at,
+                    length,
+                    at + programs[p + 8],
+                    programs[p + 13] != 0,
+                    kind == _C_BASENAME,
+                    keys,
+                    table,
+                    state,
+                    memo,
+                )
+        elif handler in (_SYS_ENTER, _SYS_EXIT):
+            if programs[p + 4] >= 0:
+                a = cython.cast(cython.ulonglong, programs[p + 4])
+            else:
+                a = _number(data, at + programs[p + 5], programs[p + 6], False)
+                if a >= 512 or numbers[cython.cast(cython.Py_ssize_t, a)] == 0:
                     continue
-            words[dst * 4] = words[w]
-            words[dst * 4 + 1] = head | flags << 24 | pid << 32 | tag
-            words[dst * 4 + 2] = a | b << 32
-            words[dst * 4 + 3] = c
-            dst += 1
+            size = programs[p + 10]
+            if handler == _SYS_EXIT:
+                b = 0
+                c = _number(data, at + programs[p + 7], size, True)
+            else:
+                b = 0
+                if programs[p + 7] >= 0:
+                    b = _number(data, at + programs[p + 7], size, False) & _M32
+                c = 0
+                if programs[p + 8] >= 0:
+                    value = _number(data, at + programs[p + 8], size, False)
+                    c = value & _M32
+                    if value >> 32:
+                        flags |= 1
+                if programs[p + 9] >= 0:
+                    value = _number(data, at + programs[p + 9], size, False)
+                    c |= (value & _M32) << 32
+                    if value >> 32:
+                        flags |= 2
+                if programs[p + 12] >= 0:
+                    value = _number(data, at + programs[p + 12], size, False)
+                    if value:
+                        flags |= 4
+                    if value & 0xFF:
+                        flags |= 8
+        elif handler == _VALUE:
+            a = words[w + 2] & _M32
+            b = 0
+            c = 0
+        else:
+            # perf's own records: the payload is what follows the record's header.
+            misc = words[w + 3] >> 32
+            value = _load32(data, at)
+            b = 0
+            c = 0
+            if handler == _PERF_COMM:
+                # u32 pid, tid; char comm[].  Bit 13 of misc: it comes from exec.
+                # Without a time it is perf's own account of the tasks that were there before.
+                a = _load32(data, at + 4)
+                c = comm_of(data, at + 8, length - 8, keys, table, state, memo, a)
+                if words[w] == 0:
+                    head = (w1 & 0xFFFF) | _REC_INFO << 16
+                    b = value
+                elif (misc >> 13) & 1 and programs[p + 4]:
+                    head = (w1 & 0xFFFF) | _REC_EXEC << 16
+                    b = a
+            elif handler == _PERF_TASK:
+                # u32 pid, ppid, tid, ptid; u64 time: a birth, or (program number 4) a death.
+                a = _load32(data, at + 8)
+                if programs[p + 4] == 0:
+                    b = _load32(data, at + 12)
+                    flags = 1 if value == _load32(data, at + 4) else 2
+                    if words[w] == 0:
+                        # Synthesized: the children of kthreadd (2), and kthreadd, are kernel threads.
+                        head = (w1 & 0xFFFF) | _REC_INFO << 16
+                        flags = 1 if b == 2 or (a == 2 and b == 0) else 0
+                        b = value
+            elif handler == _PERF_MMAP:
+                # u32 pid, tid; ...: whoever has a mapping of a file is no kernel thread.
+                if words[w] != 0 or value == _M32 or value == 0:
+                    continue
+                a = _load32(data, at + 4)
+                b = value
+            elif handler == _PERF_SWITCH:
+                # u32 next_prev_pid, next_prev_tid.  Only the half "in" makes a switch.
+                if (misc >> 13) & 1:
+                    continue
+                a = _load32(data, at + 4)
+                b = pid
+                if programs[p + 4] == 0:  # without the other side's number
+                    a = 0
+            elif handler == _PERF_LOST:
+                # u64 id, lost
+                value = _load64(data, at + 8)
+                a = value if value < _M32 else _M32
+            else:
+                continue
+        words[dst * 4] = words[w]
+        words[dst * 4 + 1] = head | flags << 24 | pid << 32 | tag
+        words[dst * 4 + 2] = a | b << 32
+        words[dst * 4 + 3] = c
+        dst += 1
     return dst
+
+
+def decode(
+    data: "const unsigned char[::1]",
+    words: cython.ulonglong[::1],
+    first: cython.Py_ssize_t,
+    last: cython.Py_ssize_t,
+    tag: cython.ulonglong,
+    programs: cython.longlong[::1],
+    numbers: "const unsigned char[::1]",
+    keys: cython.ulonglong[::1],
+    table: cython.uint[::1],
+    state: cython.longlong[::1],
+    memo: cython.ulonglong[::1],
+) -> cython.Py_ssize_t:
+    """:func:`decode_range` for callers in Python."""
+    with cython.nogil:
+        last = decode_range(data, words, first, last, tag, programs, numbers, keys, table, state, memo)
+    return last  # noqa: RET504
+
+
+def comm_number(
+    data: "const unsigned char[::1]",
+    at: cython.Py_ssize_t,
+    size: cython.longlong,
+    keys: cython.ulonglong[::1],
+    table: cython.uint[::1],
+    state: cython.longlong[::1],
+    memo: cython.ulonglong[::1],
+    owner: cython.ulonglong,
+) -> int:
+    """:func:`comm_of` for callers in Python."""
+    return comm_of(data, at, size, keys, table, state, memo, owner)
 
 
 @cython.boundscheck(False)

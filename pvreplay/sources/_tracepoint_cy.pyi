@@ -18,6 +18,16 @@ def decode(
     state: array[int],
     memo: array[int],
 ) -> int: ...
+def comm_number(
+    data: memoryview,
+    at: int,
+    size: int,
+    keys: array[int],
+    table: array[int],
+    state: array[int],
+    memo: array[int],
+    owner: int,
+) -> int: ...
 def rehash(keys: array[int], count: int, table: array[int]) -> None: ...
 def enter(keys: array[int], first: int, count: int, table: array[int]) -> None: ...
 def forget(keys: array[int], first: int, count: int, table: array[int]) -> None: ...

@@ -22,6 +22,9 @@ BLOCK: Final = 32768
 BLOCKS: Final = 3
 """One being filled, one waiting, one being read."""
 
+Filled = tuple[memoryview, int, int, BaseException | None]
+"""A block, the records in it, where reading stood before, and what was raised."""
+
 
 def read_ahead(source: RawSource, size_bytes: int) -> RawSource:
     """*source*, read ahead when it is large enough and a second thread may do it."""
@@ -34,10 +37,11 @@ class Ahead:
     """A RawSource that is *inner*, read ahead (see ``records.RawSource``).
 
     What *inner* raises while reading is raised by :meth:`fill`.  The thread starts with the first
-    ``fill`` and ends with the source, or with the process.
+    ``fill`` and ends with the source, when nobody has this object any more, or with the process.
     """
 
     def __init__(self, inner: RawSource) -> None:
+        self._started = False
         self._inner = inner
         self.path = inner.path
         self.format = inner.format
@@ -49,11 +53,11 @@ class Ahead:
         self.doubts = inner.doubts
         self.damage = inner.damage
         self.offset = inner.offset
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
-        self._full: SimpleQueue[tuple[memoryview, int, int, BaseException | None]] = SimpleQueue()
+        self._free: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._full: SimpleQueue[Filled] = SimpleQueue()
         self._block = memoryview(b"").cast("Q")
         self._at = self._count = 0
-        self._started = self._ended = False
+        self._ended = False
 
     def fill(self, words: memoryview, start: int) -> int:
         """As ``records.RawSource`` has it."""
@@ -78,7 +82,9 @@ class Ahead:
             self._started = True
             for _ in range(BLOCKS):
                 self._free.put(memoryview(array("Q", bytes(RECORD_BYTES * BLOCK))))
-            threading.Thread(target=self._read, name="pvreplay-decode", daemon=True).start()
+            threading.Thread(
+                target=_read, args=(self._inner, self._free, self._full), name="pvreplay-decode", daemon=True
+            ).start()
         self._block, self._count, self.offset, error = self._full.get()
         self._at = 0
         if error is not None or not self._count:
@@ -88,14 +94,18 @@ class Ahead:
                 raise error
         return not self._ended
 
-    def _read(self) -> None:
-        """The thread: fill blocks until the source ends."""
-        count, error = 1, None
-        while count:
-            block = self._free.get()
-            offset = self._inner.offset
-            try:
-                count = self._inner.fill(block, 0)
-            except BaseException as raised:  # handed to the reader, who raises it
-                count, error = 0, raised
-            self._full.put((block, count, offset, error))
+    def __del__(self) -> None:
+        if self._started:
+            self._free.put(None)
+
+
+def _read(inner: RawSource, free: SimpleQueue[memoryview | None], full: SimpleQueue[Filled]) -> None:
+    """The thread: fill blocks until the source ends, or there is nobody to fill them for."""
+    count, error = 1, None
+    while count and (block := free.get()) is not None:
+        offset = inner.offset
+        try:
+            count = inner.fill(block, 0)
+        except BaseException as raised:  # handed to the reader, who raises it
+            count, error = 0, raised
+        full.put((block, count, offset, error))

@@ -19,10 +19,12 @@ from typing import BinaryIO, Final
 from pvreplay.errors import TraceError
 from pvreplay.sources import _merge_cy as merging
 from pvreplay.sources import _perfdata_cy as engine
-from pvreplay.sources import _tracepoint_cy as payloads
+from pvreplay.sources import _perfwalk_cy as walking
 from pvreplay.sources import perfdata_packed as packed
+from pvreplay.sources import perfdata_parts as parts
 from pvreplay.sources import records as rec
 from pvreplay.sources import zstd
+from pvreplay.sources.comms import MANY, adopt
 from pvreplay.sources.perfdata_head import (
     MAGIC,
     MAGIC_OLD,
@@ -32,7 +34,7 @@ from pvreplay.sources.perfdata_head import (
     FileHeader,
     check_magic,
 )
-from pvreplay.sources.perfdata_recording import Recording
+from pvreplay.sources.perfdata_recording import CALLERS_TYPES, Recording
 from pvreplay.sources.streams import Mapped, map_file, map_stream, read_up_to
 from pvreplay.sources.tracepoints import CommTable
 from pvreplay.sources.tracinghead import Cursor, CutShort
@@ -45,10 +47,12 @@ ABOUT: Final = (
     "formats, and the side band (COMM, FORK, EXIT, MMAP, SWITCH)"
 )
 
-BATCH: Final = 2048
-"""Records decoded at a time: their place in the file stays in the cache between the two passes."""
 FILL: Final = 16384
-"""Records asked for before merging again."""
+"""Records read from a pipe, or unpacked, before merging again."""
+WORTH_BYTES: Final = 1 << 22
+"""Records of a smaller file are decoded before threads have started."""
+MISSES: Final = 8
+"""Parts that may have been guessed wrong, beyond those that were right, before guessing ends."""
 BLOCK: Final = 1 << 20
 """Bytes read from a pipe at a time."""
 MAX_REST: Final = 1 << 26
@@ -56,6 +60,7 @@ MAX_REST: Final = 1 << 26
 MAX_HELD: Final = 1 << 24
 """Records held for sorting (512 MiB); a file without rounds that needs more is sorted piecemeal."""
 NO_LIMIT: Final = (1 << 64) - 1
+NO_PLACE: Final = (1 << 63) - 1
 PERF_SAYS: Final = b"[ perf record: "
 
 
@@ -67,9 +72,12 @@ def sniff(head: bytes) -> bool:
 def open(source: str | BinaryIO, assume: Mapping[str, str] | None = None, path: str = "-") -> Trace:
     """The trace in a perf.data: a path, or a stream (a pipe's, or a whole file's)."""
     from pvreplay.sources.ahead import read_ahead
+    from pvreplay.sources.parallel import jobs
     from pvreplay.sources.recover import RecoveredTrace
 
-    recording = PerfData(source, path)
+    recording = PerfData(source, path, jobs())
+    if recording.in_parts:
+        return RecoveredTrace(recording, assume)
     return RecoveredTrace(read_ahead(recording, recording.size_bytes), assume)
 
 
@@ -88,12 +96,13 @@ class _Window:
 class PerfData:
     """A RawSource over one perf.data (see ``records.RawSource``).
 
+    A large file is decoded by *jobs* threads at once (``perfdata_parts.py``), with the same records.
     Raises TraceError for a file that is none, is big-endian, or has no readable header.
     """
 
     format = NAME
 
-    def __init__(self, source: str | BinaryIO, path: str = "-") -> None:
+    def __init__(self, source: str | BinaryIO, path: str = "-", jobs: int = 1) -> None:
         self.path = source if isinstance(source, str) else path
         self.doubts: dict[str, int] = {}
         self.damage = ""
@@ -108,21 +117,29 @@ class PerfData:
         self._zstd: zstd.Stream | None = None
         self._inner: _Window | None = None
         self._carry = b""
-        self._words = memoryview(array("Q", bytes(rec.RECORD_BYTES * 4 * FILL)))
-        self._used = 0
+        self._held = memoryview(array("Q"))
+        self._held_end = 0
+        self._own = memoryview(array("Q", bytes(rec.RECORD_BYTES * parts.PART_RECORDS)))
+        self._fresh = self._own
+        self._used = self._cut = 0
         self._runs = array("q", bytes(16 * 1024))
-        self._nr_runs = 0
+        self._nr_runs = self._split = 0
         self._heap = array("q", bytes(8 * 1024))
+        self._heads = array("Q", bytes(8 * 1024))
         self._merge_state = array("q", [0, 0])
         self._limit = 0
         self._at_end = False
         self._finished = False
+        self._jobs = jobs
+        self._parts: parts.Parts | None = None
+        self._part: parts.Part | None = None
+        self._missed = 0
         self._outer = self._open(source)
+        self._first = self._outer.pos
         if self._outer.pos == PIPE_HEADER or self._stream is not None:
             # A pipe describes itself in its first records: have them read before anybody asks.
             while self._used == 0 and not self._at_end:
-                self._scan()
-            self._cut_runs(0)
+                self._scan(self._turn_end())
         self.origin = self._about.origin
         self.clock = self._about.clock
         self.word_bits = self._about.word_bits
@@ -161,15 +178,27 @@ class PerfData:
         self.damage = self._about.damage
         return _Window(data, header.data_at, min(len(data), header.data_at + header.data_size), 0)
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether several threads decode it."""
+        return (
+            self._jobs > 1
+            and self._mapped is not None
+            and self._outer.end - self._outer.pos >= WORTH_BYTES
+            and not self._about.compressed
+            and not self._about.layouts.has_twins
+            and self._comms.state[0] <= MANY
+        )
+
     # --- reading ---------------------------------------------------------------------------------
     def fill(self, words: memoryview, start: int) -> int:
         """As ``records.RawSource`` has it."""
         room = len(words) // rec.RECORD_WORDS
         n = start
         while n < room:
-            n = merging.merge(
-                self._words, self._runs, self._nr_runs, self._heap, self._limit, False, words, n,
-                self._merge_state,
+            n = merging.merge_held(
+                self._held, self._fresh, self._runs, self._split, self._nr_runs, self._heap, self._heads,
+                self._limit, words, n,
             )  # fmt: skip
             if n < room and not self._read():
                 break
@@ -179,66 +208,102 @@ class PerfData:
         """Decode the next records and move the limit; False when everything has been handed out."""
         if self._finished:
             return False
-        self._nr_runs = merging.compact(self._words, self._runs, self._nr_runs, self._merge_state)
-        self._used = first = self._merge_state[0]
-        self._make_room(first + FILL + BATCH)
-        while self._used < first + FILL and not self._at_end:
-            self._scan()
-        self._cut_runs(first)
+        self._settle()
+        end = self._turn_end()
+        if self.in_parts and self._inner is None:
+            self._adopt()
+        while not self._at_end and not self._turn_over(end):
+            self._scan(end)
         self._limit = self._state[engine.LIMIT]
         if self._at_end:
             self._finished = True
             self._limit = NO_LIMIT
             self._finish()
-        elif self._used > MAX_HELD:
+        elif merging.left_over(self._runs, 0, self._nr_runs) + self._used > MAX_HELD:
             self._doubt("sorted_piecemeal")
             self._limit = max(self._limit, self._state[engine.MAX_TIME])
+        self._cut_runs()
         self.offset = self._outer.base + self._outer.pos
         if self._mapped is not None:
             self._mapped.release_to(self._outer.pos)
         return True
 
+    def _turn_end(self) -> int:
+        """Where in the file reading stops to merge: at the same places whoever decodes the records."""
+        if self._mapped is None:
+            return NO_PLACE
+        done = (self._outer.pos - self._first) // parts.PART_BYTES
+        return self._first + (done + 1) * parts.PART_BYTES
+
+    def _turn_over(self, end: int) -> bool:
+        if self._inner is None and self._mapped is not None:
+            return self._outer.pos >= end
+        return self._used >= FILL
+
+    def _settle(self) -> None:
+        """Keep what is left of the records decoded last with those held; their place is free then."""
+        self._cut_runs()
+        left = merging.left_over(self._runs, self._split, self._nr_runs)
+        if (self._held_end + left) * rec.RECORD_WORDS > len(self._held):
+            self._make_room(left)
+        self._nr_runs = merging.hold(
+            self._held, self._held_end, self._fresh, self._runs, self._split, self._nr_runs
+        )
+        self._split = self._nr_runs
+        self._held_end = self._held_end + left if self._nr_runs else 0
+        self._used = self._cut = 0
+        self._fresh = self._own
+        if self._part is not None and self._parts is not None:
+            self._parts.give_back(self._part)
+        self._part = None
+
     def _make_room(self, records: int) -> None:
-        """Let the buffer hold so many records; it doubles, so that compacting stays rare."""
-        capacity = len(self._words) // rec.RECORD_WORDS
-        if records > capacity:
-            grown = memoryview(array("Q", bytes(rec.RECORD_BYTES * max(records, 2 * capacity))))
-            grown[: self._used * rec.RECORD_WORDS] = self._words[: self._used * rec.RECORD_WORDS]
-            self._words = grown
+        """Room for more records to hold: what was merged makes place, or there is twice as much of it."""
+        kept = merging.compact(self._held, self._runs, self._split, self._merge_state)
+        end = self._merge_state[0]
+        fresh = self._runs[2 * self._split : 2 * self._nr_runs]
+        self._runs[2 * kept : 2 * kept + len(fresh)] = fresh
+        self._nr_runs -= self._split - kept
+        self._split = kept
+        need = (end + records) * rec.RECORD_WORDS
+        if 2 * need > len(self._held):
+            grown = memoryview(array("Q", bytes(8 << (2 * need - 1).bit_length())))
+            grown[: end * rec.RECORD_WORDS] = self._held[: end * rec.RECORD_WORDS]
+            self._held = grown
+        self._held_end = end
 
-    def _cut_runs(self, first: int) -> None:
-        """Find the ascending runs in what was decoded from record *first* on."""
-        while True:
+    def _cut_runs(self) -> None:
+        """Find the ascending runs in what was decoded."""
+        while self._cut < self._used:
             self._nr_runs = merging.find_runs(
-                self._words, first, self._used, self._runs, self._nr_runs, self._merge_state
+                self._fresh, self._cut, self._used, self._runs, self._nr_runs, self._merge_state
             )
-            first = self._merge_state[0]
-            if first >= self._used:
-                break
-            self._runs.extend(array("q", bytes(8 * len(self._runs))))
-            self._heap = array("q", bytes(4 * len(self._runs)))
+            self._cut = self._merge_state[0]
+            if self._cut < self._used:
+                self._runs.extend(array("q", bytes(8 * len(self._runs))))
+                self._heap = array("q", bytes(4 * len(self._runs)))
+                self._heads = array("Q", bytes(4 * len(self._runs)))
 
-    def _scan(self) -> None:
-        """One batch of records, or one record that needs a decision."""
+    def _scan(self, turn_end: int) -> None:
+        """Decode up to *turn_end*, or to a record that needs a decision."""
         window = self._inner or self._outer
-        about, state, first = self._about, self._state, self._used
+        about, state, comms = self._about, self._state, self._comms
         layouts, programs = about.layouts, about.programs
         state[engine.POS] = window.pos
-        found = engine.scan(
-            window.data, window.end, layouts.rows, layouts.id_at, layouts.tail_id, layouts.ids,
-            programs.slots, about.side, layouts.twins, self._words, first, first + BATCH, self._types, state,
+        self._used = walking.walk(
+            window.data, window.end, NO_PLACE if window is self._inner else turn_end, layouts.rows,
+            layouts.id_at, layouts.tail_id, layouts.ids, programs.slots, about.side, layouts.twins,
+            self._fresh, self._used, self._types, state, programs.rows, programs.numbers,
+            comms.keys, comms.table, comms.state, comms.memo,
         )  # fmt: skip
-        if found > first:
-            self._comms.make_room(found - first)
-            found = payloads.decode(
-                window.data, self._words, first, found, 0, programs.rows, programs.numbers,
-                self._comms.keys, self._comms.table, self._comms.state, self._comms.memo,
-            )  # fmt: skip
-            self._comms.collect()
-        self._used = found
+        comms.collect()
         window.pos = state[engine.POS]
         status = state[engine.STATUS]
-        if status == engine.OTHER:
+        if status == engine.FULL:
+            self._settle()
+        elif status == engine.COMMS:
+            comms.make_room(walking.BATCH)
+        elif status == engine.OTHER:
             try:
                 self._special(window)
             except CutShort:
@@ -249,6 +314,38 @@ class PerfData:
             self._stop(window, f"offset {window.base + window.pos:#x}: a record of less than 8 bytes")
         elif status == engine.MORE:
             self._ended(window)
+
+    # --- decoded by other threads ----------------------------------------------------------------
+    def _adopt(self) -> None:
+        """Take the part that other threads have decoded, if it begins where the one before ended."""
+        window = self._outer
+        if self._parts is None:
+            assert self._mapped is not None
+            self._parts = parts.Parts(
+                self._about, self._mapped, self._first, window.end, self._comms, self._jobs
+            )
+        part = self._parts.take((window.pos - self._first) // parts.PART_BYTES)
+        if part is None:
+            return
+        self._part = part
+        if part.start != window.pos:
+            self._missed += 1
+            if self._missed > MISSES:
+                self._alone()
+            return
+        self._missed -= 1
+        walking.combine(self._state, self._types, part.state, part.types)
+        adopt(self._comms, part.comms, part.words, part.count)
+        self._parts.tell(self._comms)
+        window.pos = part.state[engine.POS]
+        self._fresh, self._used = part.words, part.count
+
+    def _alone(self) -> None:
+        """Go on without other threads."""
+        self._jobs = 1
+        if self._parts is not None:
+            self._parts.close()
+            self._parts = None
 
     def _ended(self, window: _Window) -> None:
         """The window ends inside a record, or exactly at one's end."""
@@ -299,6 +396,9 @@ class PerfData:
         type = cursor.u32()
         cursor.u16()
         size = cursor.u16()
+        if type in CALLERS_TYPES:
+            # It may change the tables that parts are decoded by.
+            self._alone()
         if type == packed.COMPRESSED2:
             payload = packed.payload_of_2(cursor, size)
             window.pos = cursor.pos
@@ -345,6 +445,7 @@ class PerfData:
             self.doubts[name] = self.doubts.get(name, 0) + count
 
     def _finish(self) -> None:
+        self._alone()
         state = self._state
         self._comms.add_doubts(self.doubts)
         for name, count in self._about.programs.doubts.items():
@@ -362,10 +463,10 @@ class PerfData:
             self._append(rec.record(time_ns, 0, rec.LOST, -1, count, flags=rec.ANY_CPU))
 
     def _append(self, record: tuple[int, int, int, int]) -> None:
-        """Add one record at the end of what is held."""
-        self._make_room(self._used + 1)
+        """Add one record at the end of what was decoded."""
+        if (self._used + 1) * rec.RECORD_WORDS > len(self._fresh):
+            self._settle()
         at = self._used * rec.RECORD_WORDS
         for place, word in enumerate(record):
-            self._words[at + place] = word
+            self._fresh[at + place] = word
         self._used += 1
-        self._cut_runs(self._used - 1)

@@ -170,6 +170,7 @@ class Layouts:
             self.rows.extend(event.layout(program, min(twins.get(number, 0), 1 << 62)))
         if not events:
             self.rows.extend([0] * engine.LAYOUT_INTS)
+        self.has_twins = bool(twins)
         self.twins = array("Q", bytes(32 * engine.CPU_LIMIT if twins else 32))
         self.id_at = self.tail_id = 0
         if len(events) > 1:
@@ -184,7 +185,7 @@ class Layouts:
                 self.rows.extend(first.layout(BY_PAYLOAD, 0))
                 self.tail_id = 0
         total = sum(len(event.ids) for event in events)
-        size = 1 << max(4, (2 * total).bit_length())
+        size = 1 << max(4, (4 * total).bit_length())
         self.ids = array("Q", bytes(16 * size))
         for number, event in enumerate(events):
             for id in event.ids:

@@ -17,6 +17,7 @@ from pvreplay.sources import tracepoints as tp
 from pvreplay.sources.perfdata_guess import guess_switch
 from pvreplay.sources.perfdata_head import (
     CLOCK_NAMES,
+    FEATURE_COMPRESSED,
     FEATURE_STRINGS,
     FEATURE_TRACING_DATA,
     FLAG_CONTEXT_SWITCH,
@@ -46,6 +47,7 @@ class Recording:
         self.word_bits = 0
         self.enabled: frozenset[str] = frozenset()
         self.damage = ""
+        self.compressed = False
         self.programs = tp.Programs()
         self.side = bytearray(256)
         self._side_programs: dict[str, int] = {}
@@ -103,6 +105,8 @@ class Recording:
     def _feature(self, bit: int, data: memoryview, at: int) -> None:
         if bit == FEATURE_TRACING_DATA:
             self.add_tracing_data(data, at)
+        elif bit == FEATURE_COMPRESSED:
+            self.compressed = True
         elif bit in FEATURE_STRINGS:
             self._features[FEATURE_STRINGS[bit]] = feature_string(data)
 

@@ -18,15 +18,19 @@ RELEASE: Final = 1 << 23
 
 
 class Mapped:
-    """A file mapped for reading; *data* is all of it."""
+    """A file mapped for reading; *data* is all of it, and *file* reads it, too."""
 
-    __slots__ = ("_map", "_released", "data")
+    __slots__ = ("_map", "_released", "data", "file")
 
     def __init__(self, fileno: int) -> None:
         size = os.fstat(fileno).st_size
         self._map = mmap.mmap(fileno, 0, access=mmap.ACCESS_READ) if size else None
         self.data = memoryview(self._map or b"")
         self._released = 0
+        self.file = os.dup(fileno)
+
+    def __del__(self) -> None:
+        os.close(self.file)
 
     def release(self, start: int, end: int) -> None:
         """Take the whole pages of [start, end) out of this process's memory; they can be read again."""

@@ -339,17 +339,17 @@ class CommTable:
         self.keys = array("Q", bytes(16 * 8192))
         self.table = array("I", bytes(4 * 16384))
         self.state = array("q", [1, 0, 0, 0])
-        self.memo = array("Q", bytes(8 * 3 * 64))
+        self.memo = array("Q", bytes(8 * 3 * 256))
 
     def make_room(self, events: int) -> None:
         """Room for two new names in each of *events*; the hash table stays at most half full."""
-        need = min(len(self.names) + 2 * events + 1, 0x1000000 + 1)
+        need = min(self.state[0] + 2 * events + 1, 0x1000000 + 1)
         if need * 2 <= len(self.keys):
             return
         size = 1 << (need - 1).bit_length()
         self.keys.frombytes(bytes(8 * (size * 2 - len(self.keys))))
         self.table = array("I", bytes(4 * size * 2))
-        engine.rehash(self.keys, len(self.names), self.table)
+        engine.rehash(self.keys, self.state[0], self.table)
 
     def collect(self) -> None:
         """Append the names the decoder has added to :attr:`names`."""
