@@ -12,11 +12,13 @@ import pytest
 
 from pvreplay.__main__ import main
 from pvreplay.cli.dump import dump_lines
+from pvreplay.sources.detect import open_trace
 from pvreplay.trace.binary import BinaryTrace, write_binary
 from pvreplay.trace.events import Kind
 from pvreplay.trace.memory import ListTrace, read_all
 from pvreplay.trace.model import Meta, Origin, Task
 from pvreplay.trace.text import TextTrace
+from tests.source_tools import DATA
 
 HOSTILE = 'a b"\x1b[31m\n\udcff'
 TEXT = """\
@@ -144,6 +146,49 @@ def test_info_as_json_tells_everything(text_file: Path, capsys: pytest.CaptureFi
         "doubts": {"lost_unknown": 1},
         "damage": "",
     }
+
+
+def test_info_of_a_part_counts_what_run_does_and_the_parts_add_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = str(DATA / "sources-n64-nofp.trace.txt")
+
+    def told(*part: str) -> dict[str, object]:
+        assert main(["info", path, "--format", "json", *part]) == 0
+        found: dict[str, object] = json.loads(capsys.readouterr().out)
+        if part and found["switches"]:
+            assert main(["run", path, "-b", "native", "--format", "json", *part]) == 0
+            report = json.loads(capsys.readouterr().out)
+            assert (report["trace"]["switches"], report["filter"]) == (found["switches"], found["filter"])
+        return found
+
+    whole = told()
+    assert "filter" not in whole
+    middle = f"{(int(str(whole['first_time_ns'])) + int(str(whole['last_time_ns']))) // 2 / 1e9:.9f}"
+    names = {task.comm or str(task.pid) for task in read_all(open_trace(path))[1]} | {"idle"}
+    for parts in (
+        [("--cpu", "0"), ("--cpu", "1")],
+        [("--time", f",{middle}"), ("--time", f"{middle},")],
+        [("--task", name) for name in sorted(names)],
+    ):
+        found = [told(*part) for part in parts]
+        for key in ("events", "switches"):
+            assert sum(int(str(each[key])) for each in found) == whole[key]
+        assert all(each["doubts"] == whole["doubts"] for each in found)
+    both = told("--cpu", "0", "--time", f"{middle},")
+    assert both["cpus"] == 1 and int(str(both["first_time_ns"])) >= float(middle) * 1e9
+
+
+def test_info_of_a_part_that_is_not_there_says_so(
+    text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", str(text_file), "--task", "nobody"]) == 2
+    told = capsys.readouterr().err
+    assert "no event that --task nobody keeps" in told and len(told.splitlines()) == 2
+    assert main(["info", str(text_file), "--cpu", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "part       cpu 0 (losses, damage" in told and "switches   2\n" in told
+    assert "lost       23 events, 1 losses of unknown size" in told, "of the whole"
 
 
 def test_info_as_text_tells_the_same_in_80_columns(

@@ -20,6 +20,7 @@ _WIDTH = 80
 @click.command()
 @click.argument("trace")
 @options.assume_option
+@options.filter_options
 @jobs_option
 @click.option(
     "-f",
@@ -31,41 +32,60 @@ _WIDTH = 80
     help="Form of the output.",
 )
 @click.option("--lenient", is_flag=True, help="Accept a damaged trace without exit code 3.")
-def command(trace: str, assume: dict[str, str], form: str, lenient: bool) -> int:
+def command(
+    trace: str,
+    assume: dict[str, str],
+    cpu: frozenset[int] | None,
+    task: str | None,
+    span: tuple[int, int] | None,
+    form: str,
+    lenient: bool,
+) -> int:
     """Say what a trace holds and where its state comes from.
 
     Reads TRACE (- is standard input) to its end: format, events by kind, CPUs,
     tasks, time, clock, origin; per piece of task state whether it was observed,
     derived or assumed, and how to change an assumption; lost events, doubts of the
-    reader, damage.
+    reader, damage. With --cpu, --task or --time, events, switches, CPUs, tasks and
+    times are those of that part, as run counts it.
 
     \b
     Examples
       pvreplay info trace.bin
       pvreplay info recording.txt --format json
+      pvreplay info perf.data --cpu 0 --task make
     """
     from pvreplay.sources.detect import open_trace
-    from pvreplay.trace.summary import summarise
 
-    summary = summarise(open_trace(trace, assume=assume))
+    told: dict[str, str] = {}
+    if cpu is None and task is None and span is None:
+        from pvreplay.trace.summary import summarise
+
+        summary = summarise(open_trace(trace, assume=assume))
+    else:
+        from pvreplay.replay.filter import Filter
+        from pvreplay.replay.part import summarise_part
+
+        part = Filter(cpu, task, span)
+        summary, told = summarise_part(open_trace(trace, assume=assume), part), part.told()
     if form == "json":
         import msgspec
 
         from pvreplay.report.escape import json_bytes
 
-        content = msgspec.json.format(msgspec.json.encode(as_dict(summary)), indent=2)
+        content = msgspec.json.format(msgspec.json.encode(as_dict(summary, told)), indent=2)
         options.emit(json_bytes(content) + b"\n", None)
     else:
         from pvreplay.cli.outfile import print_lines
 
-        print_lines(as_text(summary))
+        print_lines(as_text(summary, told))
     if summary.damage and not lenient:
         raise TraceError(f"{trace}: {summary.damage}", "This is what could be read; --lenient accepts that.")
     return 0
 
 
-def as_dict(summary: Summary) -> dict[str, object]:
-    """The JSON object, keys in a fixed order."""
+def as_dict(summary: Summary, told: dict[str, str] | None = None) -> dict[str, object]:
+    """The JSON object, keys in a fixed order; *told* is the filter it was made with."""
     from pvreplay.report.escape import unicode_text
 
     meta = summary.meta
@@ -95,13 +115,14 @@ def as_dict(summary: Summary) -> dict[str, object]:
             for key, origin in meta.state.items()
         },
         "ops": [unicode_text(op) for op in meta.ops],
+        **({"filter": told} if told else {}),
         **({"counts": summary.counts} if summary.counts else {}),
         "doubts": summary.doubts,
         "damage": unicode_text(summary.damage),
     }
 
 
-def as_text(summary: Summary) -> list[str]:
+def as_text(summary: Summary, told: dict[str, str] | None = None) -> list[str]:
     """The lines for a reader, at most 80 columns, legible anywhere."""
     from pvreplay.trace.text_write import time_text
 
@@ -115,6 +136,9 @@ def as_text(summary: Summary) -> list[str]:
     for label, value in (("origin", meta.origin), ("recorder", meta.tool), ("clock", meta.clock)):
         if value:
             say(label, value)
+    if told:
+        kept = ", ".join(f"{name} {value}" for name, value in told.items())
+        say("part", f"{kept} (losses, damage and doubts are those of the whole)")
     say("events", f"{summary.events:,}")
     say("switches", f"{summary.switches:,}")
     say("CPUs", f"{summary.cpus:,}")
