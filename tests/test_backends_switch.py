@@ -6,14 +6,15 @@ kernel named, as (hypercalls, entries, traps, ROM calls).
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
-from pvreplay.backends.reader import load_backend
+from pvreplay.backends.reader import BASE_BACKENDS, load_backend
 from pvreplay.kernels.model import Kernel
 from pvreplay.kernels.reader import builtin_kernels, load_kernel
-from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM
+from pvreplay.machine.shape import GUARDS, UNIT_LEAVE_MM, UNIT_NM
 from pvreplay.replay.window import facts_of, run_window
 from tests.machine_helpers import backend, shape, switch
 
@@ -268,3 +269,26 @@ def rules_of(kernel: Kernel, name: str, facts: dict[str, int]) -> list[str]:
     """The rules that such a switch breaks, performance findings aside."""
     outcome = run_window(kernel, load_backend(name, kernel), facts)
     return [one.finding.rule.code for one in outcome.verdicts if one.finding.rule.severity != "perf"]
+
+
+@pytest.mark.parametrize("kernel", builtin_kernels())
+def test_no_switch_of_a_built_in_kernel_breaks_a_rule_but_iopl_in_2_6_20_outside_ring_0(kernel: str) -> None:
+    chance = random.Random(3)
+    loaded = load_kernel(kernel)
+    backends = [load_backend(spec, loaded) for spec in (*BASE_BACKENDS, "vmi:spec2006", "vmi:hvm-ident")]
+    for _ in range(40):
+        facts = {guard: int(chance.random() < 0.4) for guard in GUARDS} | {"tls": chance.randrange(4)}
+        user, fpu = not facts["next_kernel"], loaded.fpu.model == "lazy"
+        facts["mm_differs"] &= user
+        facts["lazy_tlb_reload"] &= user and not facts["mm_differs"]
+        facts["ldt_differs"] &= facts["mm_differs"] and (facts["prev_ldt"] | facts["next_ldt"])
+        facts["next_eager"] &= fpu
+        facts["in_irq"] = 0
+        for one in backends:
+            outcome = run_window(loaded, one, facts)
+            broken = [
+                told.finding.rule.code for told in outcome.verdicts if told.finding.rule.severity != "perf"
+            ]
+            ring_1 = kernel == "2.6.20" and one.name in ("vmi", "xen", "vmi:spec2006")
+            leaks = ring_1 and user and facts["iopl_differs"]
+            assert broken == (["S1"] if leaks else []), (one.name, facts)
