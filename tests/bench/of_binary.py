@@ -1,15 +1,13 @@
-"""perf.data and trace.dat: `pvreplay run` beside perf and trace-cmd, whole processes, the same file.
+"""perf.data: `pvreplay run` beside perf, whole processes, the same file.
 
-perf.data is recorded here and now (`perf sched record` of `perf bench sched pipe`, as root);
-trace.dat is built from pages of two tasks that take turns with idle.  PVREPLAY_BENCH_EVENTS sets how
-many events there should be (default 5,000,000).
+It is recorded here and now (`perf sched record` of `perf bench sched pipe`, as root).
+PVREPLAY_BENCH_EVENTS sets how many events there should be (default 5,000,000).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from tests import binary_files as b
 from tests.bench.lines import Line, spread
 
 EVENTS = int(os.environ.get("PVREPLAY_BENCH_EVENTS", "5000000"))
@@ -66,32 +63,6 @@ def _perf_events(path: Path) -> int:
     return source.samples
 
 
-def trace_dat(directory: Path) -> tuple[Path, int]:
-    """A version 6 file of two CPUs, full pages of sched_switch."""
-    path = directory / "switch.trace.dat"
-    each = 60
-    pages = EVENTS // each // 2
-    turn = b"".join(
-        b.ring_event(
-            100, b.switch_payload(0, 5 + i % 4 // 2) if i % 2 == 0 else b.switch_payload(5 + i % 4 // 2, 0)
-        )
-        for i in range(each)
-    )
-    head = b.trace_dat6([b"", b""], {"sched": [b.switch_format()]})
-    table = head.index(b"flyrecord\0") + 10
-    start = -(-len(head) // 4096) * 4096
-    size = 4096 * pages
-    head = head[:table] + struct.pack("<4Q", start, size, start + size, size) + head[table + 32 :]
-    with path.open("wb") as file:
-        file.write(head + bytes(start - len(head)))
-        for cpu in range(2):
-            page = bytearray(b.ring_page(0, turn))
-            for number in range(pages):
-                page[:8] = (10**9 + number * 200 * each + cpu * 37).to_bytes(8, "little")
-                file.write(page)
-    return path, 2 * pages * each
-
-
 def beside(
     what: str, path: Path, events: int, runs: int, peers: list[tuple[str, list[str], float, int]]
 ) -> Iterator[Line]:
@@ -133,15 +104,3 @@ def measure(runs: int) -> Iterator[Line]:
                     ("perf script -F", [*script, "-F", "tid,cpu,time,event,trace"], 25, SLOW_RUNS),
                 ],
             )  # fmt: skip
-        if shutil.which("trace-cmd") is None:
-            print("of_binary: no trace-cmd here", file=sys.stderr)
-            return
-        path, events = trace_dat(directory)
-        report = ["trace-cmd", "report", str(path)]
-        yield from beside(
-            "trace.dat", path, events, runs,
-            [
-                ("trace-cmd report", report, 60, SLOW_RUNS),
-                ("trace-cmd report -F", [*report[:2], "-F", "sched_switch", report[2]], 25, SLOW_RUNS),
-            ],
-        )  # fmt: skip

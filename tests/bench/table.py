@@ -16,6 +16,8 @@ ASKED: Final = {
     "perf.data: memory": {"limit"},
     "trace.dat": {"trace-cmd report", "trace-cmd report -F"},
     "trace.dat: memory": {"limit"},
+    "trace.dat, not packed": {"trace-cmd report", "trace-cmd report -F"},
+    "trace.dat, not packed: memory": {"limit"},
     "ftrace text": {"a Python regular expression a line"},
     "xentrace": {"xenalyze --summary"},
     "trace.bin": {"numpy reading 32-byte records"},
