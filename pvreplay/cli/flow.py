@@ -94,7 +94,7 @@ def make_report(
             hist = counted or replay(trace, kernel, progress=bar, window_ns=window_ns)
             if keep is not None:
                 hist = keep.cut_some(hist)
-            report = price(hist, kernel, backends, policy=contract)
+            report = price(hist, kernel, backends, policy=contract, jobs=_jobs)
             if inject:
                 from pvreplay.replay.inject import inject_report
 
@@ -126,6 +126,12 @@ def _refuse_for_counts(path: str, **asked: object) -> None:
                 f"{path}: --{name} with saved counts, which hold no events",
                 "Name the trace, or leave the option out.",
             )
+
+
+def _jobs() -> int:
+    from pvreplay.sources.parallel import jobs
+
+    return jobs()
 
 
 def _keep(report: Report, asked: list[str]) -> None:

@@ -28,8 +28,8 @@ def jobs_option(command: F) -> F:
         metavar="N",
         expose_value=False,
         callback=_set,
-        help="Threads that may work at once; 1 is none but the first. Default: the CPUs there are. "
-        "The answer is the same.",
+        help="Threads or processes that may work at once. Default: the CPUs there are. The answer is the "
+        "same.",
     )(command)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pvreplay import __version__
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from pvreplay.trace.model import Task
 
 __all__ = ["Outcome", "Tally", "facts_of", "price", "report_of", "run_window", "shape_key", "unit_outcome"]
+
+
+Priced = tuple[Tally, list[tuple[int, ...]]]
+"""The sums of one backend; and for each unit its four totals and how many switches are in it."""
 
 
 def shape_key(shape: int) -> str:
@@ -61,31 +66,55 @@ def price(
     *,
     policy: str | Policy = DEFAULT_POLICY,
     rules: Sequence[Rule] | None = None,
+    jobs: Callable[[], int] | None = None,
 ) -> Report:
     """What every backend pays for *hist*, and which rules break.
 
-    *policy* is the contract the rules enforce; *rules* default to all.
+    *policy* is the contract the rules enforce; *rules* default to all.  *jobs*
+    tells how many processes may share the backends when there is much to step
+    (default: this one alone); the report is the same.
     """
     contract = get_policy(policy) if isinstance(policy, str) else policy
     judged = all_rules() if rules is None else rules
     watch = watch_all() if rules is None else Watch(rules)
     counts, firsts, units = _units(hist)
     keys = [shape_key(first.payload) if first.unit_type == UNIT_SWITCH else "" for first in firsts]
-    prices: list[list[int]] = [[] for _ in firsts]
-    tallies = []
-    for backend in backends:
+
+    def priced(backend: Backend) -> Priced:
         tally = Tally(backend)
-        for count, first, key, paid in zip(counts, firsts, keys, prices, strict=True):
+        paid: list[tuple[int, ...]] = []
+        for count, first, key in zip(counts, firsts, keys, strict=True):
             outcome = unit_outcome(hist, kernel, backend, first.unit_type, first.payload, watch, contract)
             tally.add_unit(outcome, count, key, first)
             outcome.forget()
-            paid += (*outcome.totals, len(outcome.switches))
-        tallies.append(tally)
+            paid.append((*outcome.totals, len(outcome.switches)))
+        return tally, paid
+
+    results = _all_priced(priced, backends, len(firsts), jobs if rules is None else None)
+    tallies = [tally for tally, _ in results]
     if backends:
+        prices = [
+            list(chain.from_iterable(unit)) for unit in zip(*(paid for _, paid in results), strict=True)
+        ]
         by_task, by_cpu = charge(hist.rows, units, prices)
         for at, tally in enumerate(tallies):
             tally.charge(by_task, by_cpu, at)
     return report_of(hist, kernel, tallies, judged, contract)
+
+
+def _all_priced(
+    priced: Callable[[Backend], Priced],
+    backends: Sequence[Backend],
+    units: int,
+    jobs: Callable[[], int] | None,
+) -> list[Priced]:
+    """``priced`` of every backend."""
+    if jobs is not None and len(backends) > 1:
+        from pvreplay.replay.processes import can_share, share_out
+
+        if can_share(units * len(backends)) and (count := jobs()) > 1:
+            return share_out(priced, backends, count)
+    return [priced(backend) for backend in backends]
 
 
 def _units(hist: Histogram) -> tuple[list[int], list[Row], list[int]]:

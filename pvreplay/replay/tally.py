@@ -23,6 +23,9 @@ OUTSIDE_NAMES = {UNIT_NM: "nm", UNIT_LEAVE_MM: "leave_mm"}
 SECTION_OPS = frozenset({"enter_lazy_mmu", "leave_lazy_mmu", "resume", "park", "set_pte"})
 
 
+NO_SUMS: tuple[int, ...] = (0, 0, 0, 0)
+
+
 class _Seen:
     """One violation of one backend while it is being counted; *row* is where it was first."""
 
@@ -89,12 +92,18 @@ class Tally:
         totals = outcome.totals
         for place, value in enumerate(totals):
             self._totals[place] += value * count
-        inside = [sum(part) for part in zip(*outcome.switches, strict=True)] if outcome.switches else [0] * 4
-        for place, value in enumerate(inside):
-            self._in_switch[place] += value * count
-        self._in_switch[4] += len(outcome.switches) * count
-        for switch in outcome.switches:
-            self._histogram[switch[0]] = self._histogram.get(switch[0], 0) + count
+        inside = NO_SUMS
+        if outcome.switches:
+            inside = (
+                outcome.switches[0]
+                if len(outcome.switches) == 1
+                else tuple(map(sum, zip(*outcome.switches, strict=True)))
+            )
+            for place, value in enumerate(inside):
+                self._in_switch[place] += value * count
+            self._in_switch[4] += len(outcome.switches) * count
+            for switch in outcome.switches:
+                self._histogram[switch[0]] = self._histogram.get(switch[0], 0) + count
         if outcome.unit_type == UNIT_SWITCH:
             _add_to(self._by_shape, shape_key, totals, 1, count)
         else:
@@ -178,8 +187,10 @@ def _add_to(table: dict[K, list[int]], key: K, values: Sequence[int], number: in
     row = table.get(key)
     if row is None:
         row = table[key] = [0, 0, 0, 0, 0]
-    for place in range(4):
-        row[place] += values[place] * count
+    row[0] += values[0] * count
+    row[1] += values[1] * count
+    row[2] += values[2] * count
+    row[3] += values[3] * count
     row[4] += number * count
 
 
