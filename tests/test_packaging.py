@@ -36,6 +36,12 @@ def sources() -> list[str]:
     return found
 
 
+def package_data() -> set[Path]:
+    """What pyproject.toml declares as data of the package."""
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["pvreplay"]
+    return {path for pattern in patterns for path in (ROOT / "pvreplay").glob(pattern)}
+
+
 def distributed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """What MANIFEST.in takes, and what setuptools takes by itself."""
     from distutils.filelist import FileList
@@ -54,7 +60,8 @@ def distributed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         "MANIFEST.in",
         *PYPROJECT["project"]["license-files"],
     }
-    names |= {name for name in sources() if name.startswith("pvreplay/")}  # the package and its data
+    names |= {name for name in sources() if name.startswith("pvreplay/") and name.endswith(".py")}
+    names |= {os.path.relpath(path, ROOT) for path in package_data()} & set(sources())
     return names
 
 
@@ -69,14 +76,13 @@ def test_the_source_distribution_holds_nothing_that_was_built(monkeypatch: pytes
 
 
 def test_data_of_the_package_is_declared() -> None:
-    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["pvreplay"]
-    declared = {path for pattern in patterns for path in (ROOT / "pvreplay").glob(pattern)}
+    """Declarations for Cython (.pxd) are for building only."""
     data = {
         ROOT / name
         for name in sources()
-        if name.startswith("pvreplay/") and not name.endswith((".py", ".pyi"))
+        if name.startswith("pvreplay/") and not name.endswith((".py", ".pyi", ".pxd"))
     }
-    assert data <= declared, sorted(str(path) for path in data - declared)
+    assert data <= package_data(), sorted(str(path) for path in data - package_data())
 
 
 def test_the_license_file_is_the_license_that_is_stated() -> None:
