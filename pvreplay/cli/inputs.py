@@ -13,8 +13,9 @@ OWN = {
     "trace.bin": ((".bin",), "pvreplay's own file (traces/FORMAT.md)"),
     "text": ((".txt",), "pvreplay's own text form, and traces of pv operations"),
     "ftrace": (
-        (".txt", ".html"),
-        "ftrace text: trace, trace_pipe, trace-cmd report (plain and -R), Android systrace, also in HTML",
+        (".txt", ".html", ".json"),
+        "ftrace text: trace, trace_pipe, trace-cmd report (plain and -R), Android systrace, also in HTML "
+        "and in a Chrome JSON trace (systemTraceEvents)",
     ),
     "perf-script": ((".txt",), "the text of perf script"),
 }

@@ -184,6 +184,11 @@ def _open_stream(
         packed = unpacked(stream, head, path)
         if packed is not None:
             return _open_stream(Stream(packed), path, assume, None, level)
+        if head.lstrip()[:1] == b"{":
+            from pvreplay.sources.jsontext import JsonText, is_json_trace
+
+            if is_json_trace(stream.look(HEAD_BYTES)):
+                return _open_stream(Stream(JsonText(stream, path)), path, assume, None, level)
     if format == "trace.bin" or (format is None and head.startswith(MAGIC)):
         from pvreplay.trace.binary_read import BinaryTrace
 
