@@ -134,7 +134,9 @@ class Parts:
                 part = self._ready.pop(found)
                 if found == index:
                     if part.error is not None:
-                        raise part.error
+                        error, part.error = part.error, None
+                        self.close()
+                        raise error
                     return part
                 self.give_back(part)
             else:
