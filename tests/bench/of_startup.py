@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
+from pvreplay.modelfile import write_snapshot
 from tests.bench.lines import Line, by_turns, spread
 from tests.bench.process import ROOT, pvreplay, run
 
@@ -24,6 +25,7 @@ TIMES = 4
 
 def measure(runs: int) -> Iterator[Line]:
     """A line a case; costs, so lower is better."""
+    write_snapshot()  # of the model files as they are now, as every build makes it
     for what, arguments, imports, goal in CASES:
         ours, theirs = pvreplay(*arguments), [sys.executable, "-c", imports]
         run(ours)  # once unmeasured: files come from the disk
