@@ -54,6 +54,18 @@ def switch(time_ns: int, prev: tuple[str, int], state: int, following: tuple[str
     )
 
 
+def generic(time_ns: int, pid: int, name: str, **fields: int | str) -> bytes:
+    """An event without a message of its own (ftrace/generic.proto); negative numbers are int_value."""
+
+    def value(given: int | str) -> bytes:
+        if isinstance(given, str):
+            return block(3, given.encode())
+        return number(4 if given < 0 else 5, given)
+
+    parts = [block(2, block(1, field.encode()) + value(given)) for field, given in fields.items()]
+    return event(time_ns, pid, 327, block(1, name.encode()), *parts)
+
+
 def columns(switches: Iterable[tuple[int, int, str, int]]) -> bytes:
     """compact_sched of (time, prev_state, next name, next pid)."""
     rows = list(switches)

@@ -23,6 +23,7 @@ from tests.perfetto_files import (
     columns,
     compressed,
     event,
+    generic,
     number,
     packed,
     packet,
@@ -92,6 +93,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         slow = interpreted("_perfetto_cy")
         monkeypatch.setattr(perfetto, "engine", slow)
         monkeypatch.setattr(perfetto_packets, "engine", slow)
+        monkeypatch.setattr(perfetto, "generic", interpreted("_perfetto_generic_cy"))
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,63 @@ def test_system_calls_of_an_x86_machine(joined: bool) -> None:
     assert found_in(machine("x86_64") + packet(calls) + packet(unwanted)) == expected
     assert source(machine("x86_64") + packet(calls)).word_bits == 64
     assert found_in(machine("aarch64") + packet(calls)) == []
+
+
+BIG = 0xFFFF8880_12345678
+GENERICS = [
+    (
+        generic(10, 100, "tlb_flush", reason=0, pages=-1),
+        (10, 0, r.TLB_FLUSH, 0, 100, 0, 0xFFFFFFFF, 0),
+    ),
+    (
+        generic(20, 100, "tlb/tlb_flush", pages=3, reason=1, note="text"),
+        (20, 0, r.TLB_FLUSH, 0, 100, 1, 3, 0),
+    ),
+    (
+        generic(30, 100, "x86_fpu_regs_deactivated", fpu=BIG, load_fpu=1, xfeatures=0x217, xcomp_bv=0),
+        (30, 0, r.FPU_DEACTIVATED, 0, 100, 0x217, 1, BIG),
+    ),
+    (
+        generic(40, 100, "x86_fpu_regs_activated", fpu=BIG, load_fpu=0, xfeatures=3, xcomp_bv=0),
+        (40, 0, r.FPU_ACTIVATED, 0, 100, 3, 0, BIG),
+    ),
+    (generic(50, 7, "xen_mmu_write_cr3", kernel=1, cr3=0x679A000), (50, 0, r.XEN_CR3, 0, 7, 0, 0, 0x679A000)),
+    (generic(60, 7, "xen_mmu_write_cr3", kernel=0, cr3=0xBBC3000), (60, 0, r.XEN_CR3, 0, 7, 1, 0, 0xBBC3000)),
+    (generic(70, 7, "cpu_idle_miss", state=3, reason=1), None),
+    (generic(80, 7, "tlb_flush", pages=1), None),
+    (event(90, 7, 327, block(1, b"tlb_flush"), block(2, b"\x0a\x7fcut")), None),
+    (event(95, 7, 327), None),
+]
+
+
+def test_generic_events_tell_what_switches_leave_behind() -> None:
+    content = packet(bundle(0, *(each for each, _ in GENERICS)))
+    for room in (2, 64):
+        assert found_in(content, room) == [record for _, record in GENERICS if record]
+
+
+def test_generic_events_stay_in_their_place_among_the_others() -> None:
+    content = packet(
+        bundle(
+            0,
+            columns([(1000, 0, *A), (3000, SLEEPS, *B)]),
+            generic(500, 0, "unknown", x=1),
+            generic(1500, 100, "tlb_flush", reason=0, pages=1),
+            generic(2500, 100, "unknown", x=1),
+            generic(3500, 100, "tlb_flush", reason=1, pages=1),
+        )
+    )
+    assert [(time, type) for time, _, type, *_ in found_in(content)] == [
+        *((1000, r.SWITCH), (1500, r.TLB_FLUSH), (3000, r.SWITCH), (3500, r.TLB_FLUSH)),
+    ]
+    lost = packet(bundle(0, number(3, 1), generic(500, 0, "unknown", x=1), *events_of(0)))
+    assert [type for _, _, type, *_ in found_in(lost)] == [r.LOST, r.SWITCH, r.SWITCH, r.SWITCH]
+
+
+def test_the_hash_of_every_name_is_its_own() -> None:
+    names = [b"tlb_flush", b"x86_fpu_regs_deactivated", b"x86_fpu_regs_activated", b"xen_mmu_write_cr3"]
+    names += [b"reason", b"pages", b"xfeatures", b"load_fpu", b"fpu", b"kernel", b"cr3", b"xcomp_bv"]
+    assert len({perfetto.generic.hash_name(name) for name in names}) == len(names)
 
 
 def test_losses_are_told_before_the_next_event() -> None:

@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 from pvreplay.sources import records
+from pvreplay.sources._perfetto_generic_cy import GENERIC
 
 COMPILED = cython.compiled
 
@@ -51,6 +52,7 @@ BAD = 17  # events or columns that cannot be
 LOST = 18  # events were lost before the next record
 LOST_COUNT = 19  # how many, 0 not known
 INTERNED = 20  # names in the bundle's table
+GENERICS = 21  # events left to _perfetto_generic_cy
 FIELDS = 24  # numbers of a message's fields 1 to 8, then starts and lengths of its strings
 ARGS = 48  # their number, then the arguments of a system call
 STATE_INTS = 56
@@ -70,6 +72,7 @@ _BAD = cython.declare(cython.Py_ssize_t, BAD)
 _LOST = cython.declare(cython.Py_ssize_t, LOST)
 _LOST_COUNT = cython.declare(cython.Py_ssize_t, LOST_COUNT)
 _INTERNED = cython.declare(cython.Py_ssize_t, INTERNED)
+_GENERICS = cython.declare(cython.Py_ssize_t, GENERICS)
 _FIELDS = cython.declare(cython.Py_ssize_t, FIELDS)
 _ARGS = cython.declare(cython.Py_ssize_t, ARGS)
 _BUNDLE = cython.declare(cython.ulonglong, BUNDLE)
@@ -90,6 +93,7 @@ _EXEC = cython.declare(cython.ulonglong, records.EXEC << 16)
 _EXIT = cython.declare(cython.ulonglong, records.EXIT << 16)
 _FREE = cython.declare(cython.ulonglong, records.FREE << 16)
 _RENAME = cython.declare(cython.ulonglong, records.RENAME << 16)
+_GENERIC = cython.declare(cython.ulonglong, GENERIC << 16)
 _LOSS = cython.declare(cython.ulonglong, records.LOST << 16)
 _RAW_ENTER = cython.declare(cython.ulonglong, records.RAW_ENTER << 16)
 _RAW_EXIT = cython.declare(cython.ulonglong, records.RAW_EXIT << 16)
@@ -567,13 +571,20 @@ def _event(
             pid = _varint(data, after, stop) & _M32
         elif tag & 7 == 2:
             number = tag >> 3
-            if number == 4 or 235 <= number <= 240 or number == 329 or number == 330:
+            if number == 4 or 235 <= number <= 240 or 327 <= number <= 330:
                 kind = number
                 body = _after(data, after, stop)
                 body_end = last
         at = last
-    if kind == 0:
+    if kind == 0 or kind == 328:
         return 0
+    if kind == 327:
+        words[w] = time
+        words[w + 1] = state[_CPU] | _GENERIC | pid << 32
+        words[w + 2] = cython.cast(cython.ulonglong, body)
+        words[w + 3] = cython.cast(cython.ulonglong, body_end)
+        state[_GENERICS] += 1
+        return 1
     if not _fields(data, body, body_end, state):
         return -1
     a = state[_FIELDS + 1]

@@ -24,6 +24,7 @@ PENDING: int
 BAD: int
 LOST: int
 LOST_COUNT: int
+GENERICS: int
 STATE_INTS: int
 
 def packets(data: memoryview, end: int, rows: array[int], state: array[int]) -> None: ...

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final
 
 from pvreplay.sources import _merge_cy as merging
 from pvreplay.sources import _perfetto_cy as engine
+from pvreplay.sources import _perfetto_generic_cy as generic
 from pvreplay.sources import records as rec
 from pvreplay.sources.perfetto_packets import CLOCKS, WORD_BITS, Bundles, Packets, Thread, looks_like
 from pvreplay.sources.streams import Mapped, map_file, map_stream
@@ -24,7 +25,7 @@ NAME: Final = "Perfetto"
 EXTENSIONS: Final = (".pftrace", ".perfetto-trace")
 ABOUT: Final = (
     "Perfetto protobuf: ftrace events one by one and compact_sched, packets plain and compressed (zlib, "
-    "zstd), lost events, process trees"
+    "zstd), generic events (tlb_flush, x86_fpu_*, xen_mmu_write_cr3), lost events, process trees"
 )
 
 REGION: Final = 4096
@@ -106,6 +107,7 @@ class PerfettoSource:
         self._runs = array("q", bytes(16 * count))
         self._heap = array("q", bytes(8 * count))
         self._merge_state = array("q", [0, 0])
+        self._field = array("Q", bytes(24))
         self._threads = list(packets.threads.items())
         self._told = 0
         self._start_ns = 0
@@ -171,6 +173,9 @@ class PerfettoSource:
                 self._comms.state, self._words, first, first + self._region, stream.state,
             )  # fmt: skip
             self._comms.collect()
+            if stream.state[engine.GENERICS]:
+                stream.state[engine.GENERICS] = 0
+                found = generic.resolve(stream.data, self._words, first, found, self._field)
         self._runs[2 * number] = first
         self._runs[2 * number + 1] = found
 
