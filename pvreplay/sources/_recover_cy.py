@@ -75,6 +75,7 @@ _K_ON = cython.declare(cython.ulonglong, Kind.ON << 48)
 _K_SWITCH = cython.declare(cython.ulonglong, Kind.SWITCH << 48)
 _K_FPU = cython.declare(cython.ulonglong, Kind.FPU << 48)
 _K_FLUSH_IPI = cython.declare(cython.ulonglong, Kind.FLUSH_IPI << 48)
+_FEW = cython.declare(cython.Py_ssize_t, 512)
 _MASK32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 _MIX = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
@@ -122,7 +123,10 @@ def put(
     return 1 if fresh else 0
 
 
-def run(
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _run(
     words: cython.ulonglong[::1],
     i: cython.Py_ssize_t,
     limit: cython.Py_ssize_t,
@@ -132,12 +136,8 @@ def run(
     tasks: cython.ulonglong[::1],
     slots: cython.ulonglong[::1],
     cr3s: cython.ulonglong[::1],
-) -> int:
-    """Consume records from *i* on; the number of the first record not consumed.
-
-    That is *limit*, or a record that ``recover.py`` must handle, or where *events* is full (less
-    than RESERVE events of room are left then).
-    """
+) -> cython.Py_ssize_t:
+    """:func:`run`, whoever has Python's lock."""
     at: cython.Py_ssize_t
     c: cython.Py_ssize_t
     w1: cython.ulonglong
@@ -159,133 +159,158 @@ def run(
     fpu_events: cython.ulonglong = 0
     shift: cython.int = ctl[3]
 
-    with cython.nogil:
-        while i < limit and k <= room:
-            at = 4 * i
-            w1 = words[at + 1]
-            type = (w1 >> 16) & 0xFF
-            c = w1 & 0xFFFF
-            if c >= nr_cpus:
+    while i < limit and k <= room:
+        at = 4 * i
+        w1 = words[at + 1]
+        type = (w1 >> 16) & 0xFF
+        c = w1 & 0xFFFF
+        if c >= nr_cpus:
+            break
+        where = (w1 & 0xFFFF) << 32
+        c = 4 * c
+        if type == _SWITCH:
+            cur = cpus[c]
+            if cur == _NOBODY:
                 break
-            where = (w1 & 0xFFFF) << 32
-            c = 4 * c
-            if type == _SWITCH:
-                cur = cpus[c]
-                if cur == _NOBODY:
-                    break
-                w2 = words[at + 2]
-                w3 = words[at + 3]
-                head = tasks[2 * cur]
-                if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
-                    # A switch is missing: a task already met runs here.
-                    pid = w2 & _MASK32
-                    cur = 0
-                    if pid != 0:
-                        cur = _find(slots, shift, pid)
-                        if cur == 0:
-                            break
-                    head = tasks[2 * cur]
-                    if ((head >> 32) & _SLOW_FOUND) != 0:
-                        break
-                    events[k] = words[at]
-                    events[k + 1] = _K_ON | where | cur
-                    k += 2
-                    cpus[c + 1] = 0
-                    cpus[c] = cur
-                    cpus[c + 3] = 0
-                    mm = tasks[2 * cur + 1] & _MASK32
-                    if mm != 0:
-                        cpus[c + 2] = mm
-                    if ((head >> 32) & _FPU) != 0:
-                        events[k] = words[at]
-                        events[k + 1] = _K_FPU | where
-                        k += 2
-                        fpu_events += 1
-                        cpus[c + 3] = 1
-                if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
-                    break
-                pid = w2 >> 32
-                nxt = 0
+            w2 = words[at + 2]
+            w3 = words[at + 3]
+            head = tasks[2 * cur]
+            if (head & _MASK32) != (w2 & _MASK32) and ((w1 >> 24) & _NO_PREV) == 0:
+                # A switch is missing: a task already met runs here.
+                pid = w2 & _MASK32
+                cur = 0
                 if pid != 0:
-                    nxt = _find(slots, shift, pid)
-                    if nxt == 0:
+                    cur = _find(slots, shift, pid)
+                    if cur == 0:
                         break
-                head = tasks[2 * nxt] >> 32
-                if (head & _SLOW_NEXT) != 0:
+                head = tasks[2 * cur]
+                if ((head >> 32) & _SLOW_FOUND) != 0:
                     break
                 events[k] = words[at]
-                events[k + 1] = _K_SWITCH | where | nxt
+                events[k + 1] = _K_ON | where | cur
                 k += 2
-                cpus[c + 1] = cur
-                cpus[c] = nxt
-                comm = w3 & 0xFFFFFF
-                if comm != 0 and cur != 0:
-                    tasks[2 * cur + 1] = (tasks[2 * cur + 1] & _MASK32) | comm << 32
-                mm = tasks[2 * nxt + 1]
-                comm = (w3 >> 24) & 0xFFFFFF
-                if comm != 0 and nxt != 0:
-                    mm = (mm & _MASK32) | comm << 32
-                    tasks[2 * nxt + 1] = mm
-                mm = mm & _MASK32
+                cpus[c + 1] = 0
+                cpus[c] = cur
+                cpus[c + 3] = 0
+                mm = tasks[2 * cur + 1] & _MASK32
                 if mm != 0:
                     cpus[c + 2] = mm
-                if (head & _FPU) != 0:
+                if ((head >> 32) & _FPU) != 0:
                     events[k] = words[at]
                     events[k + 1] = _K_FPU | where
                     k += 2
                     fpu_events += 1
                     cpus[c + 3] = 1
-                else:
-                    cpus[c + 3] = 0
-            elif type == _FPU_DEACTIVATED:
-                cur = cpus[c + 1]
-                if follow_fpu and cur != 0 and (tasks[2 * cur] & _MASK32) == w1 >> 32:
-                    if (words[at + 2] & 7) != 0:
-                        tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
-                    else:
-                        tasks[2 * cur] = tasks[2 * cur] & (_M64 ^ (_FPU << 32))
-            elif type == _FPU_ACTIVATED:
-                cur = cpus[c]
-                if (
-                    follow_fpu
-                    and cur != 0
-                    and cur != _NOBODY
-                    and (words[at + 2] & 7) != 0
-                    and (tasks[2 * cur] & _MASK32) == w1 >> 32
-                ):
-                    tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
-                    if cpus[c + 3] == 0:
-                        cpus[c + 3] = 1
-                        events[k] = words[at]
-                        events[k + 1] = _K_FPU | where
-                        k += 2
-                        fpu_events += 1
-            elif type == _TLB_FLUSH:
-                if (words[at + 2] & _MASK32) == 1:
-                    events[k] = words[at]
-                    events[k + 1] = _K_FLUSH_IPI | where
-                    k += 2
-                elif (words[at + 2] & _MASK32) == 0:
-                    # A switch's own flush is by prev; any other may be the load of exec.
-                    cur = cpus[c]
-                    if cur != 0 and cur != _NOBODY:
-                        pid = tasks[2 * cur] & _MASK32
-                        if pid == w1 >> 32 or (tasks[2 * cpus[c + 1]] & _MASK32) != w1 >> 32:
-                            break
-            elif type == _XEN_CR3:
-                # written in the switch, before "current" changes: it belongs to the task switched to
-                cur = cpus[c]
-                if (words[at + 2] & _MASK32) == 0 and cur != _NOBODY:
-                    mm = tasks[2 * cur + 1] & _MASK32
-                    if mm != 0 and mm < nr_mms and (tasks[2 * cpus[c + 1]] & _MASK32) == w1 >> 32:
-                        cr3s[mm] = words[at + 3]
-            elif type < _EVIDENCE and type != 0:
+            if cur != 0 and (((head >> 32) & _SLOW_PREV) != 0 or ((w3 >> 48) & 0xFF) >= _DEAD):
                 break
-            ctl[8 + type] += 1
-            i += 1
+            pid = w2 >> 32
+            nxt = 0
+            if pid != 0:
+                nxt = _find(slots, shift, pid)
+                if nxt == 0:
+                    break
+            head = tasks[2 * nxt] >> 32
+            if (head & _SLOW_NEXT) != 0:
+                break
+            events[k] = words[at]
+            events[k + 1] = _K_SWITCH | where | nxt
+            k += 2
+            cpus[c + 1] = cur
+            cpus[c] = nxt
+            comm = w3 & 0xFFFFFF
+            if comm != 0 and cur != 0:
+                tasks[2 * cur + 1] = (tasks[2 * cur + 1] & _MASK32) | comm << 32
+            mm = tasks[2 * nxt + 1]
+            comm = (w3 >> 24) & 0xFFFFFF
+            if comm != 0 and nxt != 0:
+                mm = (mm & _MASK32) | comm << 32
+                tasks[2 * nxt + 1] = mm
+            mm = mm & _MASK32
+            if mm != 0:
+                cpus[c + 2] = mm
+            if (head & _FPU) != 0:
+                events[k] = words[at]
+                events[k + 1] = _K_FPU | where
+                k += 2
+                fpu_events += 1
+                cpus[c + 3] = 1
+            else:
+                cpus[c + 3] = 0
+        elif type == _FPU_DEACTIVATED:
+            cur = cpus[c + 1]
+            if follow_fpu and cur != 0 and (tasks[2 * cur] & _MASK32) == w1 >> 32:
+                if (words[at + 2] & 7) != 0:
+                    tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
+                else:
+                    tasks[2 * cur] = tasks[2 * cur] & (_M64 ^ (_FPU << 32))
+        elif type == _FPU_ACTIVATED:
+            cur = cpus[c]
+            if (
+                follow_fpu
+                and cur != 0
+                and cur != _NOBODY
+                and (words[at + 2] & 7) != 0
+                and (tasks[2 * cur] & _MASK32) == w1 >> 32
+            ):
+                tasks[2 * cur] = tasks[2 * cur] | _FPU << 32
+                if cpus[c + 3] == 0:
+                    cpus[c + 3] = 1
+                    events[k] = words[at]
+                    events[k + 1] = _K_FPU | where
+                    k += 2
+                    fpu_events += 1
+        elif type == _TLB_FLUSH:
+            if (words[at + 2] & _MASK32) == 1:
+                events[k] = words[at]
+                events[k + 1] = _K_FLUSH_IPI | where
+                k += 2
+            elif (words[at + 2] & _MASK32) == 0:
+                # A switch's own flush is by prev; any other may be the load of exec.
+                cur = cpus[c]
+                if cur != 0 and cur != _NOBODY:
+                    pid = tasks[2 * cur] & _MASK32
+                    if pid == w1 >> 32 or (tasks[2 * cpus[c + 1]] & _MASK32) != w1 >> 32:
+                        break
+        elif type == _XEN_CR3:
+            # written in the switch, before "current" changes: it belongs to the task switched to
+            cur = cpus[c]
+            if (words[at + 2] & _MASK32) == 0 and cur != _NOBODY:
+                mm = tasks[2 * cur + 1] & _MASK32
+                if mm != 0 and mm < nr_mms and (tasks[2 * cpus[c + 1]] & _MASK32) == w1 >> 32:
+                    cr3s[mm] = words[at + 3]
+        elif type < _EVIDENCE and type != 0:
+            break
+        ctl[8 + type] += 1
+        i += 1
 
     ctl[0] = k >> 1
     ctl[2] += fpu_events
+    return i
+
+
+def run(
+    words: cython.ulonglong[::1],
+    i: cython.Py_ssize_t,
+    limit: cython.Py_ssize_t,
+    events: cython.ulonglong[::1],
+    ctl: cython.ulonglong[::1],
+    cpus: cython.ulonglong[::1],
+    tasks: cython.ulonglong[::1],
+    slots: cython.ulonglong[::1],
+    cr3s: cython.ulonglong[::1],
+) -> int:
+    """Consume records from *i* on; the number of the first record not consumed.
+
+    That is *limit*, or a record that ``recover.py`` must handle, or where *events* is full (less
+    than RESERVE events of room are left then).
+    """
+    stop: cython.Py_ssize_t = limit if limit - i < _FEW else i + _FEW
+    # Other threads take a lock that is given up as a sign to wake, for nothing when it is taken back
+    # at once: a few records are sooner done.
+    i = _run(words, i, stop, events, ctl, cpus, tasks, slots, cr3s)
+    if i == stop and stop < limit:
+        with cython.nogil:
+            i = _run(words, i, limit, events, ctl, cpus, tasks, slots, cr3s)
     return i
 
 

@@ -24,6 +24,8 @@ TYPE_TRACEPOINT: Final = 2
 BY_PAYLOAD: Final = 255
 MAX_EVENTS: Final = 4096
 MAX_IDS: Final = 1 << 20
+FEW_IDS: Final = 1 << 14
+"""Places in a table of ids (256 KiB), more than which stay in no cache."""
 ATTR_LEAST: Final = 64
 """PERF_ATTR_SIZE_VER0: type, size, config, period, sample_type, read_format, flags, ..."""
 
@@ -184,8 +186,13 @@ class Layouts:
                 self.rows = self.rows[:0]
                 self.rows.extend(first.layout(BY_PAYLOAD, 0))
                 self.tail_id = 0
-        total = sum(len(event.ids) for event in events)
-        size = 1 << max(4, (4 * total).bit_length())
+        ids = {id for event in events for id in event.ids}
+        size = 1 << max(4, (4 * len(ids)).bit_length())
+        # Every sample looks its event up: where a larger table has each id in its own place, it pays.
+        while size < min(FEW_IDS, 64 * len(ids)) and len({engine.id_spot(id, size - 1) for id in ids}) < len(
+            ids
+        ):
+            size *= 2
         self.ids = array("Q", bytes(16 * size))
         for number, event in enumerate(events):
             for id in event.ids:
