@@ -56,7 +56,7 @@ class Task:
     blockstep: bool = False
     live: bool = False
     on: int = -1
-    in_exit: bool = False
+    group: int = 0
 
     @property
     def io(self) -> bool:
@@ -148,6 +148,8 @@ class Guest:
         )
         if flags & CLONE_SETTLS and self.compat:
             child.tls[0] = 0x1000 + child.pid  # do_set_thread_area(p, -1, tls, 0): the child's alone
+        parent.group = parent.group or parent.pid
+        child.group = parent.group if flags & CLONE_THREAD else child.pid
         self.tasks.append(child)
         self._line(
             cpu,
@@ -155,6 +157,10 @@ class Guest:
             f"task_newtask: pid={child.pid} comm={parent.comm[:15]} clone_flags={flags:x} oom_score_adj=0",
         )
         return child
+
+    def threads_of(self, task: Task) -> list[Task]:
+        """The other threads of its group, which an exec would end."""
+        return [each for each in self.tasks if each is not task and task.group and each.group == task.group]
 
     def _new_ldt(self) -> int:
         self._ldts += 1
@@ -186,7 +192,6 @@ class Guest:
             self.switch(cpu, between, state="D")
             self.switch(cpu, task)
         self._line(cpu, "exit", f"sched_process_exit: comm={task.comm} pid={task.pid} prio=120")
-        task.in_exit = True
         if between is not None:
             self.switch(cpu, between, state="D")
             self.switch(cpu, task)
@@ -316,6 +321,9 @@ class Guest:
         """
         mm.generation += 1
         others = [each for each in self.cpus if each is not cpu and each.loaded is mm]
+        if others:
+            name = "xen_flush_tlb_multi" if self.xen else "native_flush_tlb_multi"
+            self._called(cpu, name, "flush_tlb_mm_range")
         if others and self.xen:
             self._line(cpu, "xen", "xen_mmu_flush_tlb_multi: ncpus 1 mm 000000000e910522 addr 0, end 1000")
         elif others:

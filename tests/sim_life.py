@@ -8,7 +8,7 @@ from tests.sim_guest import CLONE_SETTLS, CLONE_THREAD, CLONE_VM, Cpu, Guest, Ta
 
 STATES = [
     *("tls", "same_tls", "ldt", "iopl", "iopl1", "ioperm", "ioperm_off", "tsc"),
-    *("step", "debug", "threads", "exec", "munmap", "between"),
+    *("step", "debug", "threads", "shared", "exec", "munmap", "between"),
 ]
 
 
@@ -42,13 +42,15 @@ def _act(guest: Guest, cpu: Cpu, task: Task, rng: Random, states: set[str], shel
             guest.set_thread_area(cpu, 0x8000)  # as libc does when a program begins
         flags = CLONE_VM | CLONE_THREAD | (CLONE_SETTLS if rng.random() < 0.7 else 0)
         guest.clone(cpu, flags)
+    elif roll == "shared" and len(guest.tasks) < 14:
+        guest.clone(cpu, CLONE_VM)
     elif roll == "exit" and task is not shell and len(guest.tasks) > 5:
         others = [each for each in guest.tasks if each.on < 0]
         between = rng.choice(others) if others and "between" in states and rng.random() < 0.5 else None
         others = [each for each in others if each is not between]
         guest.exit(cpu, rng.choice([*others, cpu.idle]), between=between)
-    elif roll == "exec":
-        guest.exec(cpu, f"x{guest._pid}")
+    elif roll == "exec" and not guest.threads_of(task):
+        guest.exec(cpu, f"x{len(guest.lines)}")
     elif roll == "munmap":
         guest.munmap(cpu)
     elif roll == "tls":

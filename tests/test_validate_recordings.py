@@ -30,7 +30,8 @@ PATH_CALLERS = (
     b"xen_load_tls|xen_end_context_switch|__rdgsbase_inactive|__wrgsbase_inactive|xen_mc_issue|__text_poke"
 )
 EVIDENCE = re.compile(
-    rb"(xen_m\w+|xen_cpu_\w+|tlb_flush|x86_fpu_\w+): |\w+ <-(" + PATH_CALLERS + rb")(\.\w+)*$"
+    rb"(xen_mc_\w+|xen_mmu_write_cr3|xen_cpu_\w+|x86_fpu_\w+): |tlb_flush: .*\([^4]\)|"
+    rb"\w+ <-(" + PATH_CALLERS + rb")(\.\w+)*$"
 )
 
 

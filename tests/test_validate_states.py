@@ -208,6 +208,29 @@ def test_a_block_step_ends_before_the_task_is_switched_out(tmp_path: Path) -> No
     assert result.decisions["xtra"].seen == 5
 
 
+@pytest.mark.parametrize(("kinds", "xen"), [("xen", True), ("tlb", False), ("functions", True)])
+def test_a_flush_by_another_cpu_makes_a_lazy_cpu_load_its_mm_again(
+    kinds: str, xen: bool, tmp_path: Path
+) -> None:
+    guest, cpu, one, _ = fresh(ALL - {"xen", "tlb", "functions"} | {kinds}, xen=xen)
+    thread = guest.clone(cpu, CLONE_VM | CLONE_THREAD)
+    other = guest.cpus[1]
+    guest.switch(other, thread)
+    guest.user(other)
+    for _ in range(4):
+        guest.switch(cpu, cpu.idle)
+        guest.munmap(other)
+        guest.switch(cpu, one)
+        guest.user(cpu)
+        guest.switch(cpu, cpu.idle)
+        guest.switch(cpu, one)  # once is enough
+        guest.user(cpu)
+    result = checked(guest, tmp_path)
+    assert result.switches.different == 0
+    assert result.reasons["lazy_tlb"].switches == 0
+    assert result.decisions["mm"].predicted == result.decisions["mm"].seen >= 5
+
+
 def test_what_a_call_is_can_be_told_by_its_arguments() -> None:
     assert i386_call(172, 15, 0xFF800000, 0) == r.SYS_PRCTL
     assert i386_call(172, 3, 0, 0) == 0, "iopl(3), or prctl(PR_GET_DUMPABLE)"

@@ -249,7 +249,8 @@ class OpCpu:
             self._new_call("load_tls")
             self._op(time_ns, f"load_tls:{min(self._batch_slots, 3)}")
         else:
-            self._shared.doubt("batches_of_no_known_op")  # page tables pinned or unpinned; a whole TLB flushed
+            # page tables pinned or unpinned; a whole TLB flushed
+            self._shared.doubt("batches_of_no_known_op")
 
     def _flush(self, time_ns: int) -> None:
         """xen_mc_flush outside a batch: the mode that is on is left."""

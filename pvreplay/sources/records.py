@@ -62,6 +62,9 @@ XEN_CR3: Final = 19
 """xen_mmu_write_cr3.  a 0 kernel, 1 user; c cr3."""
 XEN_SET_LDT: Final = 20
 """xen_cpu_set_ldt.  a entries, c address."""
+MM_FLUSHED: Final = 21
+"""common_pid flushed TLB entries of its mm on other CPUs.  a 1 when none of them took notice (Xen did
+it), 0 when those did that use the mm.  Told by no decoder; made where it is needed."""
 
 # --- system calls ----------------------------------------------------------------------------
 SYS_ENTER: Final = 24

@@ -174,7 +174,7 @@ class Comparison:
             if bool(facts["mm_differs"]) == same:
                 facts = other_facts(facts, gap)
             if not same:
-                gaps.append(Gap("old_mm", {"mm_differs": 0}, pair=gap.pair))
+                gaps.append(Gap("old_mm", {"mm_differs": 0}, pair=gap.pair, lasting=gap.lasting))
             elif not self._execs_told:
                 gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}, pair=gap.pair))
             return Predicted(predicted.known._replace(gaps=tuple(gaps)), facts)
@@ -184,7 +184,11 @@ class Comparison:
         """What this switch shows, told by the gaps that it depends on."""
         self._learnt.learn(causes, only)
         for gap in causes:
-            if gap.pair is None or "write_cr3" not in self._visible:
+            if (
+                gap.pair is None
+                or not (gap.lasting or gap.reason != "old_mm")
+                or "write_cr3" not in self._visible
+            ):
                 continue
             if gap.reason == "exec_elsewhere":
                 self._pairs.forget(gap.pair[1])
@@ -224,12 +228,15 @@ class Comparison:
         return self._view(self._paths.of(facts), facts, sized).same(found)
 
     def _telling(self, facts: Mapping[str, int], gaps: Sequence[Gap], sized: bool) -> list[Gap]:
-        """The gaps that would show, each on its own or with another mm."""
+        """The gaps that would show, each on its own or with another mm; those of LDTs go two by two."""
         bases = [dict(facts)]
         bases += [other_facts(facts, gap) for gap in gaps if "mm_differs" in gap.facts]
         views = [self._view(self._paths.of(base), base, sized) for base in bases]
         told: list[Gap] = []
         for gap in gaps:
+            if gap.reason == "ldt":
+                told.append(gap)
+                continue
             for base, view in zip(bases, views, strict=True):
                 other = other_facts(base, gap)
                 if not self._view(self._paths.of(other), other, sized).same(view):

@@ -72,8 +72,11 @@ class Contents:
             self._stale.pop(cpu, None)
         elif number == r.SYS_PTRACE and arg0 == PTRACE_SINGLEBLOCK:
             self._stepped.add(arg1)
-        elif number == r.SYS_IOPERM and not arg2:
-            self._io_unsure.add(pid)
+        elif number in (r.SYS_IOPL, r.SYS_IOPERM):
+            if self._inherited.get(("io_bitmap", pid)):  # what it took back may be what it had before
+                self._inherited["io_bitmap", pid] = self._new(False)
+            if number == r.SYS_IOPERM and not arg2:
+                self._io_unsure.add(pid)
         elif number == r.SYS_PRCTL and arg0 == PR_SET_TSC:
             self._inherited["notsc", pid] = 0
 
@@ -157,36 +160,42 @@ class Contents:
             for slots in (1, 2, _SLOTS, 0):
                 yield Gap("tls", {"tls": slots}, key=key, lasting=lasting)
         for side, pid in (("prev", prev), ("next", following)):
-            for state, told in self._states.items():
+            for state in self._states:
                 token = self._before(state, pid) if pid else 0
                 if token:
-                    yield Gap(state, {f"{side}_{state}": 1}, key=token, lasting=told)
+                    yield Gap(state, {f"{side}_{state}": 1}, key=token, lasting=token in self._known)
             if pid in self._stepped:
                 yield Gap("blockstep", {f"{side}_blockstep": -1})
             if pid in self._io_unsure:
                 yield Gap("io_bitmap", {f"{side}_io_bitmap": -1})
 
 
-def last_switches(records: Iterable[tuple[int, int, int, int, int]]) -> set[int]:
-    """Numbers of the switches to a task that may be in its exit by then.
+def last_switches(records: Iterable[tuple[int, int, int, int, int]]) -> tuple[set[int], set[int]]:
+    """Numbers of the switches to, and from, a task that may be in its exit by then.
 
     *records* are (type, pid, a, b, prev_state class) of the state stream.  exit_mm() comes before
-    anything tells the exit; so it may be that the last switches to a task find it without an mm.
-    What the task itself does shows that it is still alive.
+    anything tells the exit; so it may be that a task's last switches find it without an mm.  What
+    the task itself does shows that it is still alive.
     """
-    found: set[int] = set()
-    ways: dict[int, deque[int]] = {}
+    ways_in: dict[int, deque[int]] = {}
+    ways_out: dict[int, deque[int]] = {}
+    found: tuple[set[int], set[int]] = set(), set()
     number = 0
     for kind, pid, a, b, state in records:
+        ended = 0
         if kind == r.SWITCH:
-            if state == r.STATE_DEAD:
-                found.update(ways.pop(a, ()))
-            ways.setdefault(b, deque(maxlen=LAST_SWITCHES)).append(number)
+            ways_out.setdefault(a, deque(maxlen=LAST_SWITCHES)).append(number)
+            ways_in.setdefault(b, deque(maxlen=LAST_SWITCHES)).append(number)
             number += 1
+            ended = a if state == r.STATE_DEAD else 0
         elif kind == r.EXIT:
-            found.update(ways.pop(a or pid, ()))
-        elif pid in ways and kind in _ALIVE:
-            ways[pid].clear()
+            ended = a or pid
+        elif kind in _ALIVE:
+            ways_in.pop(pid, None)
+            ways_out.pop(pid, None)
+        if ended:
+            for numbers, ways in zip(found, (ways_in, ways_out), strict=True):
+                numbers.update(ways.pop(ended, ()))
     return found
 
 

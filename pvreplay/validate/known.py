@@ -52,6 +52,8 @@ class Known(NamedTuple):
     gaps: tuple[Gap, ...]
     fpu_live: bool | None
     """Whether prev's FPU registers are loaded (TIF_NEED_FPU_LOAD is clear); None when not told."""
+    stale: bool
+    """Whether the mm is loaded again although it is the one that is loaded: it was flushed meanwhile."""
     left: bool
     """Whether the CPU has left the last mm for init_mm, which has no LDT."""
 
@@ -59,14 +61,32 @@ class Known(NamedTuple):
 class _Life:
     """A task's mm: > 0 made in the recording, < 0 of unknown origin, 0 none."""
 
-    __slots__ = ("born", "borrows", "cpu", "exited", "first_seen", "kthread", "mm", "user")
+    __slots__ = (
+        "born",
+        "borrows",
+        "comm",
+        "cpu",
+        "exited",
+        "first_seen",
+        "kthread",
+        "loaded",
+        "loose",
+        "mm",
+        "renamed",
+        "user",
+    )
 
     def __init__(self, mm: int, born: bool, kthread: bool, seen: int) -> None:
         self.mm, self.born, self.kthread = mm, born, kthread
         self.user = born and not kthread
         self.first_seen = seen
         self.cpu = -1
-        self.exited = False
+        self.comm = -1
+        """Its name when it was switched to."""
+        self.renamed = self.loaded = 0
+        """Records at which its name had changed (an exec does that) and at which it set a TLS slot."""
+        self.exited = self.loose = False
+        """Whether it has given its mm up; whether it shares one without being a thread."""
         self.borrows = False
         """A vfork child before its exec."""
 
@@ -74,15 +94,15 @@ class _Life:
 class Knowledge:
     """Follows the state stream record by record; ``switch`` results are :class:`Known`."""
 
-    def __init__(self, told: Told, comms: list[bytes], last_switches: set[int], compat: set[int]) -> None:
+    def __init__(
+        self, told: Told, comms: list[bytes], last_switches: tuple[set[int], set[int]], compat: set[int]
+    ) -> None:
         self.told = told
         self.contents = Contents(told, compat)
-        self._last_switches = last_switches
+        self._last_in, self._last_out = last_switches
         self._number = -1
         self._before: dict[int, int | None] = {}
         """CPU -> mm loaded before a switch that may have gone to a task without one."""
-        self._leaving: set[int] = set()
-        """Pids that may have given their mm up by now."""
         self._comms = comms
         self._lives: dict[int, _Life] = {}
         self._made_at: dict[int, int] = {}
@@ -95,6 +115,8 @@ class Knowledge:
         self._io_learnt: set[int] = set()
         self._live: dict[int, bool] = {}
         self._owners: list[int] = []
+        self._stale: dict[int, bool] = {}
+        """CPU -> the mm it has loaded was flushed without its notice."""
         self._heirs: set[int] = set()
         """mms made as copies of such whose LDT is not told."""
         self._left: dict[int, bool] = {}
@@ -119,6 +141,8 @@ class Knowledge:
             self._leave(cpu, self._life(a or pid))
         elif kind == r.TLB_FLUSH and self._lazy.get(cpu):
             self._left[cpu] = True
+        elif kind == r.MM_FLUSHED:
+            self._flushed(cpu, pid, everywhere=bool(a))
         elif kind == r.FPU_ACTIVATED:
             self._live[cpu] = b == 0
         elif kind == r.LOST:
@@ -132,6 +156,8 @@ class Knowledge:
                 self._io_learnt.add(pid)
             number = a if kind == r.SYS_ENTER else (r.NR_I386 if self.told.i386 else r.NR_X86_64).get(a, 0)
             self.contents.call(pid, cpu, number, b, w3 & 0xFFFFFFFF, w3 >> 32)
+            if number == r.SYS_SET_THREAD_AREA:
+                self._life(pid).loaded = self._at
             if kind == r.RAW_ENTER:
                 self.contents.raw_call(pid, a, b, w3 >> 32)
         return None
@@ -157,8 +183,8 @@ class Knowledge:
             self._lives[pid] = _Life(0, True, True, self._at)
         elif flags & r.CLONE_VM:
             self._lives[pid] = _Life(parent.mm, True, False, self._at)
-            if flags & r.CLONE_VFORK:
-                self._lives[pid].borrows = True
+            self._lives[pid].borrows = bool(flags & r.CLONE_VFORK)
+            self._lives[pid].loose = not flags & r.CLONE_THREAD
         else:
             self._lives[pid] = _Life(self._made(), True, False, self._at)
             if self._ldt_open(parent.mm):
@@ -173,7 +199,8 @@ class Knowledge:
 
     def _ldt_open(self, mm: int) -> bool:
         """Whether the mm may have an LDT since before the recording, or by a call that is not told."""
-        return mm < 0 or mm in self._heirs or (mm > 0 and not self.told.ldt)
+        told = self.told.ldt and self.told.births  # a thread whose birth is not told may have set it
+        return mm < 0 or mm in self._heirs or (mm > 0 and not told)
 
     def _made(self) -> int:
         number = len(self._made_at) + 1
@@ -191,6 +218,18 @@ class Knowledge:
             life.mm, life.exited = 0, True
             self._lazy[cpu] = True
 
+    def _flushed(self, cpu: int, pid: int, *, everywhere: bool) -> None:
+        """flush_tlb_mm_range(): this CPU keeps up with the mm's TLB generation, a lazy one does not.
+
+        Under Xen (*everywhere*) no other CPU does: the hypervisor flushes, and tells nobody.
+        """
+        mm = self._lives[pid].mm if pid in self._lives else 0
+        for other, loaded in self._loaded.items():
+            if other == cpu:
+                self._stale[other] = False
+            elif mm and loaded == mm and (everywhere or self._lazy.get(other)):
+                self._stale[other] = True
+
     # --- a switch ----------------------------------------------------------------------------------
 
     def _switch(self, time_ns: int, cpu: int, prev_pid: int, next_pid: int, c: int) -> Known:
@@ -203,6 +242,15 @@ class Knowledge:
         if dead or prev.mm == 0:
             self._leave(cpu, prev)
         self._lazy[cpu] = self._lazy.get(cpu, True) if prev.kthread or not prev.mm else False
+        stale = bool(
+            following.mm
+            and self._lazy[cpu]
+            and self._stale.get(cpu)
+            and self._loaded[cpu] == following.mm
+            and not self._left.get(cpu)
+        )
+        if stale or (following.mm and following.mm != self._loaded[cpu]):
+            self._stale[cpu] = False
         gaps = [
             *self._mm_gaps(cpu, following),
             *self._exit_gaps(cpu, prev, prev_pid, following, dead),
@@ -211,7 +259,10 @@ class Knowledge:
         if dead and self.told.parentless_io and prev_pid in self._io_learnt:
             gaps.append(Gap("io_at_exit", {"iopl_differs": 0, "next_iopl": 0}))
         live = self._live.get(cpu)
-        if (live is None or not self.told.execs) and not prev.kthread:
+        if prev.comm not in (-1, prev_comm):
+            prev.renamed = self._at
+        renamed = not self.told.execs and prev.comm not in (-1, prev_comm)  # it may have called exec
+        if (live is None or renamed) and not prev.kthread:
             gaps.append(Gap("fpu_live", {"prev_fpu": 0}))
         if self.told.user_returns:
             self._live[cpu] = False
@@ -221,32 +272,32 @@ class Knowledge:
                     gaps.append(Gap("unnamed_kthread", {"prev_kernel": 1, "prev_fpu": 0}))
                 else:
                     gaps.append(Gap("unnamed_kthread", {"next_kernel": 1, "mm_differs": 0, "ldt_differs": 0}))
+        if following.comm not in (-1, next_comm):
+            following.renamed = self._at
+        following.comm = next_comm
         left = self._left.get(cpu, False)
         if following.kthread or not following.mm:
             self._lazy[cpu] = True
         else:
-            if self._number not in self._last_switches:
+            if self._number not in self._last_in:
                 self._before.pop(cpu, None)
-                self._leaving.discard(next_pid)
             else:
                 self._before.setdefault(cpu, self._loaded[cpu])
-                self._leaving.add(next_pid)
             self._loaded[cpu], self._left[cpu] = following.mm, False
             following.cpu = cpu
         if dead:
             del self._lives[prev_pid]
             self.contents.dead(prev_pid)
-            self._leaving.discard(prev_pid)
-        return Known(time_ns, cpu, prev_pid, next_pid, prev_comm, next_comm, tuple(gaps), live, left)
+        return Known(time_ns, cpu, prev_pid, next_pid, prev_comm, next_comm, tuple(gaps), live, stale, left)
 
     def _exit_gaps(self, cpu: int, prev: _Life, prev_pid: int, following: _Life, dead: bool) -> list[Gap]:
         """exit_mm() and exit_thread() come before, and after, the event that tells an exit."""
         gaps = []
-        if self._number in self._last_switches and following.mm:
+        if self._number in self._last_in and following.mm:
             gaps.append(Gap("exiting", {"next_kernel": 1, "mm_differs": 0, "lazy_tlb_reload": 0}))
         if cpu in self._before and following.mm and self._before[cpu] != self._loaded[cpu]:
             gaps.append(Gap("exiting", {"mm_differs": -1}))
-        if prev_pid in self._leaving or self._lazy[cpu]:  # the last user may be gone already
+        if self._number in self._last_out or self._lazy[cpu]:  # the last user may be gone already
             gaps.append(Gap("exiting", {"prev_ldt": 0}))
         if prev.exited and (not dead or self.contents.io_inherited(prev_pid)):
             gaps.append(Gap("io_at_exit", {"prev_io_bitmap": -1}))
@@ -260,20 +311,27 @@ class Knowledge:
             return [_either(self._why[cpu])]
         if loaded == task.mm:
             gaps = self._reload_gaps(cpu)
-            if not self.told.execs and task.cpu not in (cpu, -1):
+            if not self.told.execs and (task.cpu not in (cpu, -1) or self._shared(loaded)):
                 gaps.append(Gap("exec_elsewhere", {"mm_differs": 1}))
             if any(life.borrows and life.mm == loaded for life in self._lives.values()):
                 gaps.append(Gap("exec_due", {"mm_differs": -1}))
             return gaps
         if self._differ(loaded, task):
             return []
-        return [_either("old_mm", (loaded, task.mm)), *self._reload_gaps(cpu)]
+        may_exit = self._number in self._last_in  # without an mm it shows nothing of the one it had
+        either = _either("old_mm", (loaded, task.mm))._replace(lasting=not may_exit)
+        return [either, *self._reload_gaps(cpu)]
+
+    def _shared(self, mm: int) -> bool:
+        """Whether processes share it: an exec of one leaves the other its mm (and ends other threads)."""
+        return any(life.mm == mm and life.loose for life in self._lives.values())
 
     def _reload_gaps(self, cpu: int) -> list[Gap]:
         """Loaded again because it was left (its LDT, too) or because its TLB generation is stale."""
         if not self._lazy[cpu]:
             return []
         return [
+            Gap("lazy_tlb", {"lazy_tlb_reload": 0}),
             Gap("lazy_tlb", {"lazy_tlb_reload": 1}),
             Gap("lazy_tlb", {"lazy_tlb_reload": 1, "next_ldt": 0}),
         ]
@@ -305,7 +363,7 @@ class Knowledge:
             if task.kthread:
                 continue
             gaps.append(Gap("gs", {f"{side}_gs": 1}, key=pid))
-            if not told.execs:
+            if not told.execs and task.renamed > task.loaded:
                 gaps.append(Gap("gs", {f"{side}_gs": 0}, key=pid))
             if not told.blockstep or not task.born:
                 gaps.append(Gap("blockstep", {f"{side}_blockstep": 1}, key=pid if side == "next" else 0))

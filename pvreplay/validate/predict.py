@@ -77,6 +77,8 @@ class Prediction:
                 facts = dict(done.facts)
                 if known.fpu_live is False:
                     facts["prev_fpu"] = 0
+                if known.stale and not facts["mm_differs"]:
+                    facts["lazy_tlb_reload"], facts["next_ldt"] = 1, 0
                 if known.left:
                     facts["prev_ldt"], facts["ldt_differs"] = 0, facts["mm_differs"] & facts["next_ldt"]
                 yield Predicted(known, facts)

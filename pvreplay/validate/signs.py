@@ -132,6 +132,13 @@ STATE_TYPES: Final = frozenset(
 )
 """Records the prediction may see; every other type is evidence, or tells nothing."""
 
+#: Calls that flush the TLB entries of the current task's mm on other CPUs.
+FLUSHES: Final = frozenset(
+    {("xen_flush_tlb_multi", "flush_tlb_mm_range"), ("native_flush_tlb_multi", "flush_tlb_mm_range")}
+)
+XEN_FLUSH: Final = "xen_mmu_flush_tlb_multi"
+SEND_IPI: Final = 4
+"""tlb_flush's reason TLB_REMOTE_SEND_IPI."""
 #: (function, caller) that tell a task's state, and are not called so inside the switch path.
 STATE_CALLS: Final = frozenset(
     {
@@ -155,6 +162,7 @@ STATE_CALLS: Final = frozenset(
         ("xen_update_io_bitmap", "task_update_io_bitmap"),
         ("native_tss_update_io_bitmap", "task_update_io_bitmap"),
         ("switch_fpu_return", "exit_to_user_mode_prepare"),
+        *FLUSHES,
     }
 )
 
@@ -163,6 +171,8 @@ def is_state(item: Item) -> bool:
     """Whether the prediction may see *item*."""
     if item.type == r.FUNCTION:
         return (item.name, item.parent) in STATE_CALLS
+    if item.name == XEN_FLUSH or (item.type == r.TLB_FLUSH and item.a == SEND_IPI):
+        return True
     return item.type in STATE_TYPES
 
 

@@ -13,11 +13,12 @@ from pvreplay.sources import records as r
 from pvreplay.sources.abi import i386_call
 from pvreplay.validate.births import BirthReader, match_births
 from pvreplay.validate.items import Item, Recording
-from pvreplay.validate.signs import is_state
+from pvreplay.validate.signs import FLUSHES, STATE_TYPES, XEN_FLUSH, is_state
 from pvreplay.validate.told import Told
 
 _SHARED_CLONE: Final = r.CLONE_VM
 _REMOTE_SHOOTDOWN: Final = 1
+_TO_USER: Final = "exit_to_user_mode_prepare"
 _LEAVES: Final = frozenset(
     {"switch_mm", "flush_tlb_func", "flush_tlb_mm_range", "__flush_smp_call_function_queue"}
 )
@@ -27,6 +28,7 @@ _SYS_IO: Final = frozenset({r.SYS_IOPL, r.SYS_IOPERM})
 class _Survey:
     def __init__(self, recording: Recording) -> None:
         self.calls: set[tuple[str, str]] = set()
+        self.flush_events = False
         self.types: set[int] = set()
         self.system_calls: set[int] = set()
         for item in recording.items():
@@ -34,6 +36,8 @@ class _Survey:
                 continue
             if item.type == r.FUNCTION:
                 self.calls.add((item.name, item.parent))
+            elif item.name == XEN_FLUSH or item.type == r.TLB_FLUSH:
+                self.flush_events = True
             else:
                 self.types.add(item.type)
                 if item.type == r.SYS_ENTER:
@@ -92,8 +96,8 @@ class StateStream:
                 ("xen_load_tls", "set_tls_desc"),
             )
         io = survey.first_of(
-            ("xen_update_io_bitmap", "exit_to_user_mode_prepare"),
-            ("native_tss_update_io_bitmap", "exit_to_user_mode_prepare"),
+            ("xen_update_io_bitmap", _TO_USER),
+            ("native_tss_update_io_bitmap", _TO_USER),
             ("native_tss_update_io_bitmap", ""),
         )
         self._io = None if raw or survey.system_calls & _SYS_IO else io
@@ -106,7 +110,7 @@ class StateStream:
             ldt=raw or r.SYS_MODIFY_LDT in calls or ("load_mm_ldt", "flush_ldt") in survey.calls,
             notsc=raw or r.SYS_PRCTL in calls,
             blockstep=raw or r.SYS_PTRACE in calls,
-            user_returns=("switch_fpu_return", "exit_to_user_mode_prepare") in survey.calls,
+            user_returns=("switch_fpu_return", _TO_USER) in survey.calls,
             parentless_io=self._io == ("native_tss_update_io_bitmap", ""),
             i386=i386,
         )
@@ -114,7 +118,7 @@ class StateStream:
         self._left: tuple[int, int, int, int] | None = None
         self._current: dict[int, int] = {}
         self._in_io: set[int] = set()
-        self._started: set[int] = set()
+        self._started: dict[int, int] = {}
 
     # --- as a source -------------------------------------------------------------------------
 
@@ -137,6 +141,8 @@ class StateStream:
             self.offset += 1
             if item.type == r.FUNCTION:
                 yield from self._function(item, births)
+            elif item.name == XEN_FLUSH or item.type == r.TLB_FLUSH:
+                yield _record(item, r.MM_FLUSHED, int(item.name == XEN_FLUSH))
             elif item.type == r.RAW_ENTER and self._foreign(item):
                 yield _record(item, r.SYS_ENTER, self._i386[item.pid])
             elif item.type == r.RAW_EXIT and item.pid in self._i386:
@@ -145,7 +151,7 @@ class StateStream:
                 if item.type == r.SWITCH:
                     item = item._replace(flags=item.flags & r.NO_PREV)
                     self._current[item.cpu] = item.b
-                    self._started.discard(item.b)
+                    self._started.pop(item.b, None)
                 elif self._io_from_iopl and item.b in (1, 2) and self._is_iopl(item):
                     item = item._replace(b=0)
                 yield r.record(
@@ -155,7 +161,9 @@ class StateStream:
     def brief(self) -> Iterator[tuple[int, int, int, int, int]]:
         """The stream once more, in short: (type, pid, a, b, prev_state class)."""
         for item in self.recording.items():
-            if is_state(item) and item.type != r.FUNCTION:
+            if item.type == r.FUNCTION and item.parent == _TO_USER and is_state(item):
+                yield r.SYS_EXIT, item.pid, 0, 0, 0  # it goes on in user mode
+            elif item.type in STATE_TYPES:
                 yield item.type, item.pid, item.a, item.b, item.c >> 48 & 0xFF
 
     def _foreign(self, item: Item) -> bool:
@@ -185,12 +193,18 @@ class StateStream:
             if child:
                 yield _record(item, r.NEWTASK, child[0], _SHARED_CLONE if born.shares else 0, child[1])
         elif call == ("xen_load_gs_index", "start_thread_common"):
-            if r.EXEC not in types and item.pid not in self._started:
-                self._started.add(item.pid)  # FS and GS: two calls an exec
+            if r.EXEC not in types:
+                calls = self._started.get(item.pid, 0)  # FS and GS: two calls an exec
+                self._started[item.pid] = calls + 1
+                if calls % 2:
+                    return
                 yield _record(item, r.EXEC, item.pid, item.pid)
         elif call == ("enter_lazy_tlb", "do_exit"):
             if r.EXIT not in types:
                 yield _record(item, r.EXIT, item.pid)
+        elif call in FLUSHES:
+            if not self._survey.flush_events:
+                yield _record(item, r.MM_FLUSHED, int(item.name.startswith("xen_")))
         elif item.name == "switch_mm_irqs_off" and item.parent in _LEAVES:
             yield _record(item, r.TLB_FLUSH, _REMOTE_SHOOTDOWN)
         elif item.name == "switch_fpu_return":
