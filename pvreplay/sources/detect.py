@@ -36,7 +36,7 @@ MAGICS: Final = (
 """First bytes -> module of pvreplay.sources with ``open``."""
 SNIFFERS: Final = ("perfetto", "rawpages", "ctf", "xentrace")
 """Modules with ``sniff(head)`` for formats without a magic number, asked in this order."""
-DIRECTORIES: Final = ("perfdata", "rawpages", "ctf")
+DIRECTORIES: Final = ("perfdir", "rawpages", "ctf")
 """Modules with ``sniff_directory(path)``."""
 FORMATS: Final = {
     "trace.bin": "pvreplay's own file",

@@ -1,4 +1,5 @@
-"""Our switches of every perf.data below a directory beside those of `perf script`.
+"""Our switches of every perf.data below a directory beside those of `perf script`; directories of
+perf record --threads, too.
 
     python tests/crosscheck/perfdata.py DIRECTORY
 
@@ -15,7 +16,10 @@ from pathlib import Path
 
 from switches import Switch, check, compare, our_switches
 
+from pvreplay.sources.detect import open_trace
 from pvreplay.sources.perfdata import PerfData, sniff
+from pvreplay.sources.perfdir import sniff_directory
+from pvreplay.sources.recover import RecoveredTrace
 
 LINE = re.compile(
     rb"^.*?\s-?\d+ \[(\d+)\] +\d+\.\d+: +sched:sched_switch: prev_comm=(.*) prev_pid=(\d+) prev_prio=-?\d+ "
@@ -36,7 +40,13 @@ def their_switches(path: Path) -> list[Switch]:
 
 
 def one(path: Path) -> bool:
-    """Compare one file."""
+    """Compare one file, or the directory it is of."""
+    if path.name == "data":
+        if not sniff_directory(str(path.parent)):
+            return True
+        trace = open_trace(str(path.parent))
+        assert isinstance(trace, RecoveredTrace)
+        return compare(path.parent.name + "/", our_switches(trace.source), their_switches(path.parent))
     with path.open("rb") as file:
         if not sniff(file.read(16)):
             return True
@@ -44,4 +54,4 @@ def one(path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(check(sys.argv, (".data",), one))
+    sys.exit(check(sys.argv, (".data", "data"), one))
