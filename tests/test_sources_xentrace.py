@@ -140,3 +140,36 @@ def test_it_is_not_replayed_and_the_reason_is_given(command: str, tmp_path: Path
     assert done.code == 3
     assert "596 stack_switch hypercalls), not which tasks ran" in done.err
     assert "Record sched_switch in the guest" in done.err
+
+
+def test_records_one_by_one_add_up_to_the_totals(tmp_path: Path) -> None:
+    data = GUEST.read_bytes()
+    reader = xentrace.read_records(data)
+    calls: dict[str, int] = {}
+    end = -1
+    while end < 0:
+        try:
+            call = next(reader).call
+        except StopIteration as over:
+            end = over.value
+            break
+        if call:
+            calls[call] = calls.get(call, 0) + 1
+    file = xentrace.open(str(GUEST))
+    for _ in file.survey():
+        pass
+    assert calls == file.counts[xentrace.BY_CALL]
+    assert end == len(data)
+
+
+def test_records_know_their_cpu_and_the_call_of_older_hypervisors() -> None:
+    old = record(0x201101, (0xFFFF8000, 0x1234, 25))
+    data = on_cpu(3, record(0x20110D, (26,)), old) + on_cpu(1, record(0x201106, (1, 2), cycles=5)) + b"\1\2"
+    found = [(each.cpu, each.event, each.call) for each in xentrace.read_records(data)]
+    assert found == [
+        (3, 0x1F003, ""),
+        (3, 0x20100D, "mmuext_op"),
+        (3, 0x201001, "set_segment_base"),
+        (1, 0x1F003, ""),
+        (1, 0x201006, ""),
+    ]

@@ -15,6 +15,7 @@ EVENTS: int
 MOST_EVENTS: int
 CALLS: int
 CPU_CHANGE: int
+HYPERCALL: int
 HYPERCALL_V2: int
 SUBCALL: int
 

@@ -8,9 +8,10 @@ hypercall, without a name on either side.
 from __future__ import annotations
 
 import io
+import struct
 from array import array
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Final
+from collections.abc import Generator, Iterator, Mapping
+from typing import BinaryIO, Final, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.sources import _xentrace_cy as engine
@@ -100,6 +101,44 @@ def event_name(event: int) -> str:
     if name is None and event >> 12 == 0x21 and event & 0xF == 1:
         name = "runstate_change"  # old and new state stand in bits 8-9 and 4-5
     return name or f"{CLASSES.get(event >> 16, 'event')} {event:#x}"
+
+
+class Record(NamedTuple):
+    """One record: the CPU it is of, its event without the bit for 64-bit addresses, its extra words."""
+
+    cpu: int
+    event: int
+    words: tuple[int, ...]
+
+    @property
+    def call(self) -> str:
+        """What hypercall it is; "" for another record."""
+        if self.event == engine.HYPERCALL_V2 and self.words:
+            number = self.words[0] & 0xFFFFF
+        elif self.event == engine.HYPERCALL and self.words:
+            number = self.words[-1]
+        else:
+            return ""
+        return HYPERCALLS.get(number, f"hypercall {number}")
+
+
+def read_records(data: bytes) -> Generator[Record, None, int]:
+    """The whole records of a file's bytes, in file order; returns where the first that is not whole
+    begins (the end, when all are)."""
+    at, end, cpu = 0, len(data), 0
+    while at + 4 <= end:
+        head = int.from_bytes(data[at : at + 4], "little")
+        words_at = at + 4 + (8 if head >> 31 else 0)
+        after = words_at + 4 * (head >> 28 & 7)
+        if after > end:
+            break
+        words = struct.unpack_from(f"<{head >> 28 & 7}I", data, words_at)
+        event = head & 0x0FFFFFFF
+        if event == engine.CPU_CHANGE and words:
+            cpu = words[0]
+        yield Record(cpu, event & ~0x100 if event >> 16 == 0x20 else event, words)
+        at = after
+    return at
 
 
 class XentraceFile:

@@ -4,24 +4,18 @@ It knows no tasks.  What it shows of a switch are the crossings: the RDMSR it
 emulated, the hypercalls in order, stack_switch as the last.  A window of an
 xentrace file is right when the model gives that order of crossings for some
 switch; a summary is right when the totals hold what that many switches cost.
-
-xentrace record: u32 (event in bits 0-27, number of extra words in 28-30, a
-64-bit cycle counter follows when bit 31 is set), then the words.  Event
-0x1f003 says which CPU the next records are of; 0x20100d is a hypercall, its
-number in the low 20 bits of the first word; 0x201006 and 0x201106 (64-bit) are
-privileged instructions that were emulated (xen/include/public/trace.h).
 """
 
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pvreplay.errors import TraceError
 from pvreplay.machine.shape import GUARDS
+from pvreplay.sources.xentrace import read_records, sniff
 from pvreplay.validate.predict import Path, Paths
 from pvreplay.validate.result import Class, Decision, Example, Numbers, Result, Switches
 
@@ -29,20 +23,7 @@ if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
     from pvreplay.machine.backend import Backend
 
-_CPU_CHANGE: Final = 0x1F003
-_HYPERCALL: Final = 0x20100D
 _PRIVOP: Final = 0x201006
-_64BIT: Final = 0x100
-_STACK_SWITCH, _UPDATE_DESCRIPTOR, _MULTICALL, _SET_SEGMENT_BASE, _MMUEXT_OP = 3, 10, 13, 25, 26
-_NAMES: Final = {
-    _STACK_SWITCH: "stack_switch",
-    _UPDATE_DESCRIPTOR: "update_descriptor",
-    _MULTICALL: "multicall",
-    _SET_SEGMENT_BASE: "set_segment_base",
-    _MMUEXT_OP: "mmuext_op",
-    33: "physdev_op",
-}
-"""Numbers of hypercalls (xen/include/public/xen.h) that a switch can make."""
 EMULATED: Final = "emulated RDMSR"
 _LINE: Final = re.compile(r"^\s+(\w+)\s+\[\s*(\d+)\]:\s+(\d+)\s*$", re.MULTILINE)
 _EMULATED_LINE: Final = re.compile(r"^\s+emulate privop\s+(\d+)\s*$", re.MULTILINE)
@@ -63,7 +44,7 @@ def open_view(path: str) -> HypervisorView | None:
     try:
         with open(path, "rb") as file:
             head = file.read(4096)
-            if len(head) >= 4 and struct.unpack_from("<I", head)[0] & 0xFFFFFFF == _CPU_CHANGE:
+            if sniff(head):
                 return _binary(path, head + file.read())
             if b"|-- Domain" in head and b"Total time:" in head:
                 return _summary(path, (head + file.read()).decode("utf-8", "replace"))
@@ -76,13 +57,18 @@ def _binary(path: str, data: bytes) -> HypervisorView:
     totals: dict[str, int] = {}
     windows: list[tuple[str, ...]] = []
     open_: dict[int, list[str]] = {}
-    damage = ""
-    for cpu, name in _crossings(data):
-        if name == "damaged":
-            damage = f"the file ends in the middle of a record, at byte {cpu}"
+    records = read_records(data)
+    while True:
+        try:
+            record = next(records)
+        except StopIteration as over:
+            end = int(over.value)
             break
+        name = EMULATED if record.event == _PRIVOP else record.call
+        if not name:
+            continue
         totals[name] = totals.get(name, 0) + 1
-        window = open_.setdefault(cpu, [])
+        window = open_.setdefault(record.cpu, [])
         if name == EMULATED:
             window[:] = [name]
         elif name == "stack_switch":
@@ -91,30 +77,8 @@ def _binary(path: str, data: bytes) -> HypervisorView:
             window.clear()
         elif window:
             window.append(name)
+    damage = f"the file ends in the middle of a record, at byte {end}" if end < len(data) else ""
     return HypervisorView(path, "xentrace", totals, windows, damage)
-
-
-def _crossings(data: bytes) -> Iterator[tuple[int, str]]:
-    """(CPU, what crossed); ("damaged" with the offset when the file is cut)."""
-    at, end, cpu = 0, len(data), 0
-    while at < end:
-        if at + 4 > end:
-            yield at, "damaged"
-            return
-        head = struct.unpack_from("<I", data, at)[0]
-        words_at = at + 4 + (8 if head >> 31 else 0)
-        count = head >> 28 & 7
-        if words_at + 4 * count > end:
-            yield at, "damaged"
-            return
-        at, event = words_at + 4 * count, head & 0xFFFFFFF
-        if event == _CPU_CHANGE and count:
-            cpu = struct.unpack_from("<I", data, words_at)[0]
-        elif event == _HYPERCALL and count:
-            number = struct.unpack_from("<I", data, words_at)[0] & 0xFFFFF
-            yield cpu, _NAMES.get(number, f"hypercall {number}")
-        elif event & ~_64BIT == _PRIVOP:
-            yield cpu, EMULATED
 
 
 def _summary(path: str, text: str) -> HypervisorView:
