@@ -53,7 +53,7 @@ def command(
     Examples
       pvreplay info trace.bin
       pvreplay info recording.txt --format json
-      pvreplay info perf.data --cpu 0 --task make
+      pvreplay info trace.bin --cpu 0 --time ,49.5
     """
     from pvreplay.sources.detect import open_trace
 

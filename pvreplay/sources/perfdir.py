@@ -20,7 +20,7 @@ from pvreplay.sources.perfdata import PerfData
 from pvreplay.sources.perfdata_head import MAGIC
 from pvreplay.trace.model import Trace
 
-NAME: Final = "perf directory"
+NAME: Final = "perf dir"
 EXTENSIONS: Final = ("data", "data.0")
 ABOUT: Final = "perf record --threads and --kcore: a directory of perf.data and the data of its threads"
 
