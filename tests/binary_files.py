@@ -130,6 +130,13 @@ def event_formats(systems: dict[str, Sequence[str]]) -> bytes:
     return body
 
 
+def ftrace_formats(texts: Sequence[str]) -> bytes:
+    """The formats of the tracers' own entries."""
+    return struct.pack("<I", len(texts)) + b"".join(
+        struct.pack("<Q", len(text)) + text.encode() for text in texts
+    )
+
+
 def tracing_data(systems: dict[str, Sequence[str]], long: int = 8) -> bytes:
     """perf's copy of the head, version 0.6: no ftrace formats, kallsyms, printk formats, names."""
     return (
@@ -280,11 +287,13 @@ def option(number: int, body: bytes) -> bytes:
 def trace_dat6(
     cpus: Sequence[bytes], systems: dict[str, Sequence[str]], options: bytes = b"",
     instances: dict[str, Sequence[bytes]] | None = None, long: int = 8,
+    ftrace: Sequence[str] = (), kallsyms: bytes = b"",
 ) -> bytes:  # fmt: skip
     """Version 6: head, options, the table of CPUs, pages; then each instance's table and pages."""
     head = (
-        initial("6", long) + header_info(long) + struct.pack("<I", 0) + event_formats(systems)
-        + struct.pack("<IIQI", 0, 0, 0, len(cpus)) + b"options  \0" + options
+        initial("6", long) + header_info(long) + ftrace_formats(ftrace) + event_formats(systems)
+        + struct.pack("<I", len(kallsyms)) + kallsyms
+        + struct.pack("<IQI", 0, 0, len(cpus)) + b"options  \0" + options
     )  # fmt: skip
     names = list(instances or {})
     table = 10 + 16 * len(cpus)
@@ -333,13 +342,17 @@ def packed_pages(pages: bytes, chunk: int = 8192) -> bytes:
 def trace_dat7(
     buffers: dict[str, Sequence[bytes]], systems: dict[str, Sequence[str]], packed: bool = False,
     clock: str = "local", options: bytes = b"", long: int = 8, clocks: dict[str, str] | None = None,
+    ftrace: Sequence[str] = (), kallsyms: bytes = b"",
 ) -> bytes:  # fmt: skip
     """Version 7: sections, an options section, each buffer's pages, and last the buffers' options."""
     file = initial("7", long) + (b"zlib\x001.2\0" if packed else b"none\0\0")
     offset_at = len(file)
     file += bytes(8)
     places = {}
-    for number, body in ((16, header_info(long)), (18, event_formats(systems))):
+    for number, body in (
+        *((16, header_info(long)), (17, ftrace_formats(ftrace)), (18, event_formats(systems))),
+        (19, struct.pack("<I", len(kallsyms)) + kallsyms),
+    ):
         places[number] = len(file)
         file += section(number, body, packed)
     first = len(file)

@@ -168,7 +168,7 @@ def _open(path: str, assume: Mapping[str, str] | None, format: str | None, level
         name = _by_magic(head)
         if name and format is None:
             raw.close()
-            return _module(name, head, path).open(path, assume or {}, path)
+            return _binary(name, head, path, path, assume or {}, level)
     return _open_stream(stream, path, assume or {}, format, level)
 
 
@@ -201,7 +201,7 @@ def _open_stream(
         _by_magic(head) if format is None else ""
     )
     if name:
-        return _module(name, head, path).open(stream, assume, path)
+        return _binary(name, head, stream, path, assume, level)
     if level == "op" or (level is None and FUNCTION_TRACER in stream.look(256)):
         from pvreplay.sources.opstream import open_ops
 
@@ -220,6 +220,23 @@ def _open_stream(
         if module is not None and module.sniff(head):
             return module.open(path if stream.is_file(path) else stream, assume, path)
     raise TraceError(f"{path}: not a recording: {_describe(head)}", _HINT)
+
+
+def _binary(
+    name: str, head: bytes, source: Any, path: str, assume: Mapping[str, str], level: str | None
+) -> Trace:
+    """What the source *name* reads from a path or a stream; as pv ops when those are asked for."""
+    module = _module(name, head, path)
+    if level == "op" and name == "tracedat":
+        from pvreplay.sources import tracedat_ops
+        from pvreplay.sources.opstream import no_ops
+
+        ops = tracedat_ops.open(source, path)
+        if ops is not None:
+            return ops
+        if not isinstance(source, str):
+            raise no_ops(path, "trace.dat")
+    return module.open(source, assume, path)
 
 
 def _text_style(stream: Stream, path: str) -> str:

@@ -239,11 +239,16 @@ def with_ops(path: str, opened: Callable[[], Trace]) -> Trace:
     """The trace that *opened* gives; UsageError when it holds no pv ops."""
     trace = opened()
     if trace.meta.level != "op":
-        raise UsageError(
-            f"{path}: --level op: {trace.meta.format or 'it'} holds no pv ops",
-            "They are read from ftrace text of the function tracers or of Xen's tracepoints.",
-        )
+        raise no_ops(path, trace.meta.format)
     return trace
+
+
+def no_ops(path: str, format: str) -> UsageError:
+    """The refusal of a recording that shows no pv ops."""
+    return UsageError(
+        f"{path}: --level op: {format or 'it'} holds no pv ops",
+        "They are read from ftrace text or trace.dat of the function tracers or of Xen's tracepoints.",
+    )
 
 
 def looks_like_ops(head: bytes) -> bool:

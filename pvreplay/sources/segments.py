@@ -248,7 +248,7 @@ class SegmentSource(PageSource):
                 work = Thread(
                     target=_work,
                     args=(self._threads, self._new_decoder()),
-                    name="pvreplay-decode",
+                    name="pvreplay-pages",
                     daemon=True,
                 )
                 work.start()

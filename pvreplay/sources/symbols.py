@@ -90,6 +90,10 @@ class Symbols:
                 return meaning
         return None
 
+    def event_names(self) -> frozenset[bytes]:
+        """Every tracepoint of which some text means something."""
+        return frozenset(self._events)
+
     def knows_event(self, name: bytes) -> bool:
         """Whether any text of the tracepoint means something."""
         return name in self._events

@@ -39,7 +39,9 @@ VERSION: Final = 9
 TSC2NSEC: Final = 14
 STRINGS: Final = 15
 HEADER_INFO: Final = 16
+FTRACE_FORMATS: Final = 17
 EVENT_FORMATS: Final = 18
+KALLSYMS: Final = 19
 BUFFER_TEXT: Final = 22
 
 OPTIONS_SECTION: Final = 0
@@ -88,6 +90,8 @@ class TraceDat:
         self.lost: dict[int, int] = {}
         """CPU -> events the kernel's statistics say were overwritten or dropped."""
         self.cycles: tuple[int, int, int] | None = None
+        self.kallsyms: Buffer = b""
+        """The kernel's symbols; of a version 7 file only when formats of "ftrace" are *wanted*."""
         self.text_at = -1
         self.compression = "none"
         self.text_packed = False
@@ -121,9 +125,10 @@ class TraceDat:
     # --- version 6 -------------------------------------------------------------------------------
     def _read_v6(self, cursor: Cursor) -> None:
         read_header_info(cursor, self.head, self.path)
-        read_ftrace_formats(cursor)
+        read_ftrace_formats(cursor, self.head, self._wanted, self.path)
         read_event_formats(cursor, self.head, self._wanted, self.path)
-        skip_sized(cursor)
+        start, size = skip_sized(cursor)
+        self.kallsyms = self.data[start : start + size]
         skip_sized(cursor)
         cursor.need(cursor.u64())
         cpus = self._cpu_count(cursor.u32())
@@ -193,7 +198,12 @@ class TraceDat:
             # The options that tell where everything is are beyond the cut: walk the sections instead.
             behind = self._walk(cursor.pos, sections)
         read_header_info(self._at(sections, HEADER_INFO), self.head, self.path)
+        if "ftrace" in self._wanted and FTRACE_FORMATS in sections:
+            read_ftrace_formats(self._at(sections, FTRACE_FORMATS), self.head, self._wanted, self.path)
         read_event_formats(self._at(sections, EVENT_FORMATS), self.head, self._wanted, self.path)
+        if "ftrace" in self._wanted and KALLSYMS in sections:
+            table = self._at(sections, KALLSYMS)
+            self.kallsyms = table.take(table.u32())
         if self.damage and not self.buffers and self.text_at < 0:
             self._salvage_buffers(behind)
         elif not self.damage and behind < len(self.data):
@@ -241,7 +251,7 @@ class TraceDat:
                 inner = Cursor(self.data, body.u64())
                 self.text_packed = bool(self._section_header(inner)[1] & FLAG_COMPRESSED)
                 self.text_at = inner.pos
-            elif number in (HEADER_INFO, EVENT_FORMATS):
+            elif number in (HEADER_INFO, FTRACE_FORMATS, EVENT_FORMATS, KALLSYMS):
                 sections[number] = body.u64()
             else:
                 self._option(number, body)

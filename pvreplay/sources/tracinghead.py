@@ -136,41 +136,42 @@ def read_header_info(cursor: Cursor, head: TracingHead, where: str) -> None:
             head.page = parse_header_page(text.decode("ascii", "replace"), f"{where}: header_page")
 
 
-def read_ftrace_formats(cursor: Cursor) -> None:
-    """The formats of the tracer's own entries: none of them is an event of ours."""
-    for _ in range(cursor.u32()):
-        cursor.need(cursor.u64())
+def read_ftrace_formats(cursor: Cursor, head: TracingHead, wanted: Wanted, where: str) -> None:
+    """The formats of the tracers' own entries, system "ftrace"; those *wanted* are kept."""
+    _read_formats(cursor, head, "ftrace", wanted.get("ftrace"), where)
 
 
 def read_event_formats(cursor: Cursor, head: TracingHead, wanted: Wanted, where: str) -> None:
-    """The formats of all events, system by system; those *wanted* are kept.
-
-    There may be thousands, of which a few are wanted: the others are only stepped over.
-    """
-    data = cursor.data
+    """The formats of all events, system by system; those *wanted* are kept."""
     for _ in range(cursor.u32()):
         system = cursor.cstring().decode("utf-8", "replace")
-        names = wanted.get(system)
-        for _ in range(cursor.u32()):
-            size = cursor.u64()
-            at = cursor.need(size)
-            if names is None:
+        _read_formats(cursor, head, system, wanted.get(system), where)
+
+
+def _read_formats(cursor: Cursor, head: TracingHead, system: str, names: Set[str] | None, where: str) -> None:
+    """There may be thousands, of which a few are wanted: the others are only stepped over."""
+    data = cursor.data
+    for _ in range(cursor.u32()):
+        size = cursor.u64()
+        at = cursor.need(size)
+        if names is None:
+            continue
+        first = bytes(data[at : at + min(size, 128)]).split(b"\n", 1)[0]
+        name = first[5:].strip().decode("utf-8", "replace") if first.startswith(b"name:") else ""
+        if name in names:
+            text = bytes(data[at : at + size]).decode("utf-8", "replace")
+            try:
+                event = parse_format(text, system, f"{where}: format of {system}:{name}")
+            except TraceError:
+                head.bad_formats += 1
                 continue
-            first = bytes(data[at : at + min(size, 128)]).split(b"\n", 1)[0]
-            name = first[5:].strip().decode("utf-8", "replace") if first.startswith(b"name:") else ""
-            if name in names:
-                text = bytes(data[at : at + size]).decode("utf-8", "replace")
-                try:
-                    event = parse_format(text, system, f"{where}: format of {system}:{name}")
-                except TraceError:
-                    head.bad_formats += 1
-                    continue
-                head.formats[event.id] = event
+            head.formats[event.id] = event
 
 
-def skip_sized(cursor: Cursor) -> None:
-    """kallsyms and printk formats: a 32-bit size and text nobody here needs."""
-    cursor.need(cursor.u32())
+def skip_sized(cursor: Cursor) -> tuple[int, int]:
+    """kallsyms and printk formats: a 32-bit size and text, (start, size) of which is given."""
+    size = cursor.u32()
+    return cursor.need(size), size
 
 
 def read_perf_tracing_data(data: Buffer, wanted: Wanted, where: str, base: int = 0) -> TracingHead:
@@ -183,7 +184,7 @@ def read_perf_tracing_data(data: Buffer, wanted: Wanted, where: str, base: int =
     try:
         read_initial(cursor, head, where)
         read_header_info(cursor, head, where)
-        read_ftrace_formats(cursor)
+        read_ftrace_formats(cursor, head, wanted, where)
         read_event_formats(cursor, head, wanted, where)
     except CutShort:
         pass
