@@ -372,7 +372,7 @@ def test_what_is_held_does_not_grow_with_the_recording(monkeypatch: pytest.Monke
         records = b"".join(chain(20, start=1000 * i) + b.finished_round() for i in range(rounds))
         recording = source(one_event(records))
         assert len(drain(recording, 16)) == 20 * rounds
-        held.append(len(recording._held))
+        held.append(len(recording._order.held))
     assert held[0] == held[1]
 
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from pvreplay.errors import TraceError
-from pvreplay.sources import _merge_cy as merging
 from pvreplay.sources import _perfdata_cy as engine
 from pvreplay.sources import _perfwalk_cy as walking
 from pvreplay.sources import perfdata_packed as packed
@@ -34,6 +33,7 @@ from pvreplay.sources.perfdata_head import (
     FileHeader,
     check_magic,
 )
+from pvreplay.sources.perfdata_order import Order
 from pvreplay.sources.perfdata_recording import CALLERS_TYPES, Recording
 from pvreplay.sources.streams import Mapped, map_file, map_stream, read_up_to
 from pvreplay.sources.tracepoints import CommTable
@@ -117,16 +117,7 @@ class PerfData:
         self._zstd: zstd.Stream | None = None
         self._inner: _Window | None = None
         self._carry = b""
-        self._held = memoryview(array("Q"))
-        self._held_end = 0
-        self._own = memoryview(array("Q", bytes(rec.RECORD_BYTES * parts.PART_RECORDS)))
-        self._fresh = self._own
-        self._used = self._cut = 0
-        self._runs = array("q", bytes(16 * 1024))
-        self._nr_runs = self._split = 0
-        self._heap = array("q", bytes(8 * 1024))
-        self._heads = array("Q", bytes(8 * 1024))
-        self._merge_state = array("q", [0, 0])
+        self._order = Order(parts.PART_RECORDS)
         self._limit = 0
         self._at_end = False
         self._finished = False
@@ -138,7 +129,7 @@ class PerfData:
         self._first = self._outer.pos
         if self._outer.pos == PIPE_HEADER or self._stream is not None:
             # A pipe describes itself in its first records: have them read before anybody asks.
-            while self._used == 0 and not self._at_end:
+            while self._order.used == 0 and not self._at_end:
                 self._scan(self._turn_end())
         self.origin = self._about.origin
         self.clock = self._about.clock
@@ -196,10 +187,7 @@ class PerfData:
         room = len(words) // rec.RECORD_WORDS
         n = start
         while n < room:
-            n = merging.merge_held(
-                self._held, self._fresh, self._runs, self._split, self._nr_runs, self._heap, self._heads,
-                self._limit, words, n,
-            )  # fmt: skip
+            n = self._order.merge(self._limit, words, n)
             if n < room and not self._read():
                 break
         return n
@@ -219,10 +207,9 @@ class PerfData:
             self._finished = True
             self._limit = NO_LIMIT
             self._finish()
-        elif merging.left_over(self._runs, 0, self._nr_runs) + self._used > MAX_HELD:
+        elif self._order.waiting() > MAX_HELD:
             self._doubt("sorted_piecemeal")
             self._limit = max(self._limit, self._state[engine.MAX_TIME])
-        self._cut_runs()
         self.offset = self._outer.base + self._outer.pos
         if self._mapped is not None:
             self._mapped.release_to(self._outer.pos)
@@ -238,62 +225,25 @@ class PerfData:
     def _turn_over(self, end: int) -> bool:
         if self._inner is None and self._mapped is not None:
             return self._outer.pos >= end
-        return self._used >= FILL
+        return self._order.used >= FILL
 
     def _settle(self) -> None:
-        """Keep what is left of the records decoded last with those held; their place is free then."""
-        self._cut_runs()
-        left = merging.left_over(self._runs, self._split, self._nr_runs)
-        if (self._held_end + left) * rec.RECORD_WORDS > len(self._held):
-            self._make_room(left)
-        self._nr_runs = merging.hold(
-            self._held, self._held_end, self._fresh, self._runs, self._split, self._nr_runs
-        )
-        self._split = self._nr_runs
-        self._held_end = self._held_end + left if self._nr_runs else 0
-        self._used = self._cut = 0
-        self._fresh = self._own
+        """Free the place of the records decoded last."""
+        self._order.settle()
         if self._part is not None and self._parts is not None:
             self._parts.give_back(self._part)
         self._part = None
 
-    def _make_room(self, records: int) -> None:
-        """Room for more records to hold: what was merged makes place, or there is twice as much of it."""
-        kept = merging.compact(self._held, self._runs, self._split, self._merge_state)
-        end = self._merge_state[0]
-        fresh = self._runs[2 * self._split : 2 * self._nr_runs]
-        self._runs[2 * kept : 2 * kept + len(fresh)] = fresh
-        self._nr_runs -= self._split - kept
-        self._split = kept
-        need = (end + records) * rec.RECORD_WORDS
-        if 2 * need > len(self._held):
-            grown = memoryview(array("Q", bytes(8 << (2 * need - 1).bit_length())))
-            grown[: end * rec.RECORD_WORDS] = self._held[: end * rec.RECORD_WORDS]
-            self._held = grown
-        self._held_end = end
-
-    def _cut_runs(self) -> None:
-        """Find the ascending runs in what was decoded."""
-        while self._cut < self._used:
-            self._nr_runs = merging.find_runs(
-                self._fresh, self._cut, self._used, self._runs, self._nr_runs, self._merge_state
-            )
-            self._cut = self._merge_state[0]
-            if self._cut < self._used:
-                self._runs.extend(array("q", bytes(8 * len(self._runs))))
-                self._heap = array("q", bytes(4 * len(self._runs)))
-                self._heads = array("Q", bytes(4 * len(self._runs)))
-
     def _scan(self, turn_end: int) -> None:
         """Decode up to *turn_end*, or to a record that needs a decision."""
         window = self._inner or self._outer
-        about, state, comms = self._about, self._state, self._comms
+        about, state, comms, order = self._about, self._state, self._comms, self._order
         layouts, programs = about.layouts, about.programs
         state[engine.POS] = window.pos
-        self._used = walking.walk(
+        order.used = walking.walk(
             window.data, window.end, NO_PLACE if window is self._inner else turn_end, layouts.rows,
             layouts.id_at, layouts.tail_id, layouts.ids, programs.slots, about.side, layouts.twins,
-            self._fresh, self._used, self._types, state, programs.rows, programs.numbers,
+            order.fresh, order.used, self._types, state, programs.rows, programs.numbers,
             comms.keys, comms.table, comms.state, comms.memo,
         )  # fmt: skip
         comms.collect()
@@ -338,7 +288,7 @@ class PerfData:
         adopt(self._comms, part.comms, part.words, part.count)
         self._parts.tell(self._comms)
         window.pos = part.state[engine.POS]
-        self._fresh, self._used = part.words, part.count
+        self._order.adopt(part.words, part.count)
 
     def _alone(self) -> None:
         """Go on without other threads."""
@@ -460,13 +410,4 @@ class PerfData:
         if 0 < unseen < 1 << 63:
             # Read from the kernel's own counters at the end: more than the buffers told.
             time_ns, count = state[engine.MAX_TIME], min(unseen, 0xFFFFFFFF)
-            self._append(rec.record(time_ns, 0, rec.LOST, -1, count, flags=rec.ANY_CPU))
-
-    def _append(self, record: tuple[int, int, int, int]) -> None:
-        """Add one record at the end of what was decoded."""
-        if (self._used + 1) * rec.RECORD_WORDS > len(self._fresh):
-            self._settle()
-        at = self._used * rec.RECORD_WORDS
-        for place, word in enumerate(record):
-            self._fresh[at + place] = word
-        self._used += 1
+            self._order.append(rec.record(time_ns, 0, rec.LOST, -1, count, flags=rec.ANY_CPU))
