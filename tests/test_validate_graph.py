@@ -162,3 +162,36 @@ def test_the_prediction_of_a_graph_does_not_hang_on_its_guards(tmp_path: Path) -
     full = [each.facts for each in Prediction(written(graph, tmp_path), KERNEL)]
     graph.lines = [line for line in graph.lines if "save_fpregs" not in line and "load_new_mm" not in line]
     assert [each.facts for each in Prediction(written(graph, tmp_path), KERNEL)] == full
+
+
+def test_records_of_a_graph_as_trace_cmd_prints_them(tmp_path: Path) -> None:
+    """A time and a task on each line, ends of calls too; a half that is not shown is left out."""
+    lines = ["cpus=1"]
+    clock = iter(range(100, 10_000))
+
+    def say(name: str, pid: int, text: str) -> None:
+        lines.append(f"{name:>16}-{pid:<5} [000]     1.{next(clock):06}: {text}")
+
+    def switch(one: tuple[str, int], two: tuple[str, int], *calls: str, shown: bool = True) -> None:
+        if shown:
+            say(*one, "funcgraph_entry:                   |  schedule() {")
+        say(*one, f"sched_switch:         {one[0]}:{one[1]} [120] S ==> {two[0]}:{two[1]} [120]")
+        for call in calls:
+            say(*one, f"funcgraph_entry:        1.424 us   |    {call}();")
+        say(*two, "funcgraph_entry:        2.000 us   |    finish_task_switch.isra.0();")
+        if shown:
+            say(*two, "funcgraph_exit:       + 16.799 us  |  }")
+
+    swapper, kworker = ("<idle>", 0), ("kworker/0:1", 7)
+    for _ in range(3):
+        switch(swapper, SHELL, "switch_mm_irqs_off")
+        switch(SHELL, kworker, "enter_lazy_tlb", "save_fpregs_to_fpstate")
+        switch(kworker, SHELL, "switch_mm_irqs_off")
+        switch(SHELL, swapper, shown=False)  # preempted: schedule() was not called
+    path = tmp_path / "report.txt"
+    path.write_text("\n".join(lines) + "\n")
+    recording = Recording(str(path))
+    result = validate(recording, Survey(recording.items()), KERNEL, NATIVE)
+    assert (result.switches.different, result.switches.equal, result.switches.outside) == (0, 9, 3)
+    assert result.decisions["next_kernel"].agree == 9
+    assert result.decisions["fpu_save"].agree == 9

@@ -81,12 +81,19 @@ class Comparison:
     """Collects verdicts; ``result`` when every switch was judged."""
 
     def __init__(
-        self, paths: Paths, shown: Mapping[str, str], flushes: bool, lazy: bool, execs_told: bool
+        self,
+        paths: Paths,
+        shown: Mapping[str, str],
+        flushes: bool,
+        lazy: bool,
+        execs_told: bool,
+        graphed: bool,
     ) -> None:
         self._paths = paths
         self._pairs = Pairs()
         self._learnt = Learnt()
         self._execs_told = execs_told
+        self._graphed = graphed
         self._shown = shown
         self._visible: list[str] = list(shown)
         """Ops that the switch at hand can show."""
@@ -109,7 +116,8 @@ class Comparison:
     def judge(self, number: int, predicted: Predicted, seen: Seen, name: tuple[str, str]) -> None:
         """Compare one switch."""
         self._visible = [op for op in self._shown if seen.shows(op)]
-        if not seen.covered or not (self._visible or self._flushes):
+        unshown = self._graphed and self._lazy and seen.lazy is None and not seen.part
+        if not seen.covered or unshown or not (self._visible or self._flushes):
             self.switches.outside += 1
             return
         for what, count in seen.other.items():
@@ -383,7 +391,12 @@ def validate(
         assume = {"abi": "x86_64", **(assume or {})}  # a Xen PV guest has 64 bits from 5.9 on
     prediction = Prediction(recording, kernel, assume)
     comparison = Comparison(
-        Paths(kernel, backend), windows.shown, xen and survey.flushes, lazy, prediction.told.execs
+        Paths(kernel, backend),
+        windows.shown,
+        xen and survey.flushes,
+        lazy,
+        prediction.told.execs,
+        recording.graphed,
     )
     for number, (predicted, seen) in enumerate(zip(prediction, windows, strict=True)):
         known = predicted.known

@@ -24,6 +24,7 @@ Some switches are shown in part, or not at all:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -52,6 +53,7 @@ _PARTS: Final = _MM | _IN_SWITCH_TO | {b"load_new_mm_cr3", b"switch_ldt"}
 _TAIL: Final = frozenset({b"finish_task_switch", b"__switch_to_xtra"})
 """What the next task's half of a switch begins with."""
 _UNNAMED: Final = b"<...>"
+_ENTRY: Final = re.compile(rb"\|\s+([A-Za-z_][\w.]*)\(\)(?:;| (\{))\s*$")
 HELD_MAX: Final = 20_000
 """Lines that wait for the bar that names the next task, before it is given up."""
 
@@ -124,12 +126,7 @@ class GraphItems:
             self._held.append(self._call(cpu, line, text))
 
     def _call(self, cpu: _Cpu, line: GraphLine, text: str) -> Item:
-        """__schedule() and __switch_to() have no line of their own: the caller shown is theirs."""
-        parent = line.b
-        if parent in SCHEDULERS or not parent:
-            parent = b"__switch_to" if line.a in _IN_SWITCH_TO else b"__schedule" if line.a in _MM else parent
-        name, caller = (each.decode().partition(".")[0] for each in (line.a, parent))
-        return Item(line.time_ns, line.cpu, max(cpu.shown, 0), r.FUNCTION, 0, 0, 0, 0, name, caller, text)
+        return call_item((line.time_ns, line.cpu, max(cpu.shown, 0)), line.a, line.b, text)
 
     def _bar(self, cpu: _Cpu, pid: int) -> None:
         if cpu.shown < 0:
@@ -204,6 +201,42 @@ class GraphItems:
         self._held[cpu.open] = item._replace(type=r.LOST, a=1, b=0, c=0, name="lost", flags=0)
         self._waiting -= 1
         cpu.open, cpu.current = -1, -1
+
+
+def call_item(where: tuple[int, int, int], function: bytes, caller: bytes, text: str) -> Item:
+    """The item of a call in a graph.  __schedule() and __switch_to() have no line of their own: the
+    caller shown (b"" when it is not) is theirs."""
+    if caller in SCHEDULERS or not caller:
+        caller = b"__switch_to" if function in _IN_SWITCH_TO else b"__schedule" if function in _MM else caller
+    name, parent = (each.decode().partition(".")[0] for each in (function, caller))
+    return Item(*where, r.FUNCTION, 0, 0, 0, 0, name, parent, text)
+
+
+class CallStacks:
+    """trace-cmd's text of the function_graph tracer's records: each line has a time and a task.
+
+    ``funcgraph_entry:  2.287 us  |    mutex_unlock();`` and, for a call that makes others,
+    ``funcgraph_entry:            |  schedule() {`` with its ``funcgraph_exit: + 17.912 us  |  }``.
+    """
+
+    def __init__(self) -> None:
+        self._stacks: dict[tuple[int, int], list[bytes]] = {}
+
+    def item(self, where: tuple[int, int, int], event: bytes, fields: bytes, text: str) -> Item | None:
+        """The item of a line; None for the end of a call."""
+        _, cpu, pid = where
+        stack = self._stacks.setdefault((pid, cpu if pid == 0 else -1), [])
+        if event == b"funcgraph_exit":
+            if stack:
+                stack.pop()
+            return None
+        found = _ENTRY.search(fields)
+        if found is None:
+            return None
+        item = call_item(where, found[1], stack[-1] if stack else b"", text)
+        if found[2]:
+            stack.append(found[1])
+        return item
 
 
 class Look(NamedTuple):

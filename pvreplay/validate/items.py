@@ -23,7 +23,7 @@ from pvreplay.sources.textlines import LineParser
 from pvreplay.sources.textsniff import sniff_text
 
 if TYPE_CHECKING:
-    from pvreplay.validate.graph import Look
+    from pvreplay.validate.graph import CallStacks, Look
 
 _PAGES: Final = "ring-buffer pages"
 GRAPH: Final = "function_graph"
@@ -74,6 +74,8 @@ class Recording:
         self.damage = ""
         """What is missing of it, known once a pass has ended."""
         self.packed = False
+        self.graphed = False
+        """Whether calls were seen in a graph, which leaves out what no chosen function made."""
         self._graph: tuple[dict[int, int], Look] | None = None
         if path != "-" and os.path.isdir(path):
             self.binary, self.style = _PAGES, ""
@@ -147,6 +149,7 @@ class Recording:
     def _graph_items(self) -> Iterator[Item]:
         from pvreplay.validate.graph import GraphItems, look_through
 
+        self.graphed = True
         if self._graph is None:
             look = look_through(self._lines())
             self._graph = {pid: self.intern(name) for pid, name in look.names.items()}, look
@@ -159,21 +162,25 @@ class Recording:
         self.damage = stream.damage
 
     def _text_items(self) -> Iterator[Item]:
+        from pvreplay.validate.graph import CallStacks
+
         events = EventParser(self.intern, evidence=True)
         lines = LineParser(self.style, events)
+        stacks = CallStacks()
         pending = b""
         for raw in self._lines():
             line = raw.rstrip(b"\r\n")
             if pending:
                 line, pending = pending + b"\n" + line, b""
-            found = _text_item(line, lines, events)
+            found = _text_item(line, lines, events, stacks)
             if found == "more":
                 pending = line if line.count(b"\n") < 15 else b""
             elif found is not None and not isinstance(found, str):
+                self.graphed = self.graphed or found.text.startswith("funcgraph_")
                 yield found
 
 
-def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | str | None:
+def _text_item(line: bytes, lines: LineParser, events: EventParser, stacks: CallStacks) -> Item | str | None:
     """The item of a line; None for a comment; "more" when a name with a newline goes on."""
     prefix = lines.prefix(line)
     if prefix is None:
@@ -204,6 +211,8 @@ def _text_item(line: bytes, lines: LineParser, events: EventParser) -> Item | st
     event = _EVENT.match(payload)
     if event is None:
         return event_item(where, b"", payload, events, text)
+    if event[1] in (b"funcgraph_entry", b"funcgraph_exit"):
+        return stacks.item(where, event[1], event[2] or b"", text)
     probe = _PROBE.match(event[2] or b"")
     if probe:
         try:
