@@ -90,9 +90,8 @@ WITHOUT_PREV = [(time, cpu, 0, b, b"", name, state) for time, cpu, _, b, _, name
 @pytest.fixture(params=["compiled", "interpreted"], autouse=True)
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "interpreted":
-        slow = interpreted("_perfetto_cy")
-        monkeypatch.setattr(perfetto, "engine", slow)
-        monkeypatch.setattr(perfetto_packets, "engine", slow)
+        monkeypatch.setattr(perfetto, "engine", interpreted("_perfetto_cy"))
+        monkeypatch.setattr(perfetto_packets, "engine", interpreted("_perfetto_walk_cy"))
         monkeypatch.setattr(perfetto, "generic", interpreted("_perfetto_generic_cy"))
 
 

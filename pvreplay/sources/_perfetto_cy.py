@@ -1,4 +1,4 @@
-"""Perfetto's protobuf, compiled: packets found, ftrace bundles of one CPU turned into raw records.
+"""Perfetto's ftrace bundles of one CPU, compiled: protobuf turned into raw records.
 
 The wire format is that of protobuf (https://protobuf.dev/programming-guides/encoding/); the numbers
 of fields are those of Perfetto's protos/perfetto/trace (trace_packet.proto, ftrace/*.proto).  A
@@ -22,24 +22,6 @@ COMPILED = cython.compiled
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 
-# Rows of packets(): field of TracePacket | dropped << 32, start, end.
-ROW_INTS = 3
-BUNDLE = 1
-PROCESS_TREE = 2
-STATS = 34
-SYSTEM_INFO = 45
-ZLIB = 50
-ZSTD = 133
-WHOLE = 0  # not a field: the packets are read to the end of the data
-
-# Indexes of packets()' state.
-P_POS = 0
-P_ROWS = 1
-P_STATUS = 2
-P_FULL = 1
-P_CUT = 2  # the last packet ends behind the data
-P_BAD = 3  # no packet at P_POS
-
 # Indexes of scan's state, one for each CPU.
 AT = 0  # next field of the bundle
 END = 1
@@ -57,10 +39,6 @@ FIELDS = 24  # numbers of a message's fields 1 to 8, then starts and lengths of 
 ARGS = 48  # their number, then the arguments of a system call
 STATE_INTS = 56
 
-_ROW_INTS = cython.declare(cython.Py_ssize_t, ROW_INTS)
-_P_POS = cython.declare(cython.Py_ssize_t, P_POS)
-_P_ROWS = cython.declare(cython.Py_ssize_t, P_ROWS)
-_P_STATUS = cython.declare(cython.Py_ssize_t, P_STATUS)
 _AT = cython.declare(cython.Py_ssize_t, AT)
 _END = cython.declare(cython.Py_ssize_t, END)
 _CPU = cython.declare(cython.Py_ssize_t, CPU)
@@ -75,16 +53,6 @@ _INTERNED = cython.declare(cython.Py_ssize_t, INTERNED)
 _GENERICS = cython.declare(cython.Py_ssize_t, GENERICS)
 _FIELDS = cython.declare(cython.Py_ssize_t, FIELDS)
 _ARGS = cython.declare(cython.Py_ssize_t, ARGS)
-_BUNDLE = cython.declare(cython.ulonglong, BUNDLE)
-_PROCESS_TREE = cython.declare(cython.ulonglong, PROCESS_TREE)
-_STATS = cython.declare(cython.ulonglong, STATS)
-_SYSTEM_INFO = cython.declare(cython.ulonglong, SYSTEM_INFO)
-_ZLIB = cython.declare(cython.ulonglong, ZLIB)
-_ZSTD = cython.declare(cython.ulonglong, ZSTD)
-_WHOLE = cython.declare(cython.ulonglong, WHOLE)
-_P_FULL = cython.declare(cython.ulonglong, P_FULL)
-_P_CUT = cython.declare(cython.ulonglong, P_CUT)
-_P_BAD = cython.declare(cython.ulonglong, P_BAD)
 _SWITCH = cython.declare(cython.ulonglong, records.SWITCH << 16)
 _NO_PREV = cython.declare(cython.ulonglong, records.NO_PREV << 24)
 _NEWTASK = cython.declare(cython.ulonglong, records.NEWTASK << 16)
@@ -240,126 +208,6 @@ def _state_class(state: cython.ulonglong) -> cython.ulonglong:
     if state == 256 or state == 1024 or state == 2048 or state == 4096:
         return _PREEMPTED
     return _BLOCKED
-
-
-@cython.boundscheck(False)
-@cython.wraparound(False)
-def packets(
-    data: "const unsigned char[::1]",
-    end: cython.Py_ssize_t,
-    rows: cython.ulonglong[::1],
-    state: cython.ulonglong[::1],
-) -> None:
-    """Walk the packets of a Trace message from state[P_POS] on and leave a row for each field of use.
-
-    state[P_STATUS] tells why it stopped: WHOLE at the end, P_FULL when a packet's rows may have no
-    room, P_CUT, P_BAD.  A cut packet's rows are there, cut at *end*.
-    """
-    pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[_P_POS])
-    n: cython.Py_ssize_t = 0
-    first: cython.Py_ssize_t
-    i: cython.Py_ssize_t
-    room: cython.Py_ssize_t = len(rows) // _ROW_INTS
-    at: cython.Py_ssize_t
-    stop: cython.Py_ssize_t
-    after: cython.Py_ssize_t
-    start: cython.Py_ssize_t
-    tag: cython.ulonglong
-    size: cython.ulonglong
-    field: cython.ulonglong
-    dropped: cython.ulonglong
-    begun: cython.ulonglong
-    status: cython.ulonglong = _WHOLE
-    with cython.nogil:
-        while pos < end:
-            if n * 2 > room:
-                status = _P_FULL
-                break
-            if data[pos] != 0x0A:
-                status = _P_BAD
-                break
-            at = _after(data, pos + 1, end)
-            if at > end:
-                status = _P_CUT
-                break
-            size = _varint(data, pos + 1, end)
-            stop = end
-            if size > cython.cast(cython.ulonglong, end - at):
-                status = _P_CUT
-            else:
-                stop = at + cython.cast(cython.Py_ssize_t, size)
-            first = n
-            dropped = 0
-            begun = 0
-            while at < stop:
-                after = _after(data, at, stop)
-                if after > stop:
-                    break
-                tag = _varint(data, at, stop)
-                field = tag >> 3
-                start = after
-                after = _skip(data, start, stop, tag & 7)
-                if after > stop and (status != _P_CUT or tag & 7 != 2 or _after(data, start, stop) > stop):
-                    break
-                if after > stop:
-                    after = stop
-                if tag & 7 == 2 and (field in (_BUNDLE, _PROCESS_TREE, _STATS, _SYSTEM_INFO, _ZLIB, _ZSTD)):
-                    if n < room:
-                        rows[n * _ROW_INTS] = field
-                        rows[n * _ROW_INTS + 1] = cython.cast(cython.ulonglong, _after(data, start, stop))
-                        rows[n * _ROW_INTS + 2] = cython.cast(cython.ulonglong, after)
-                        n += 1
-                elif tag == 336:  # previous_packet_dropped
-                    dropped = _varint(data, start, stop) != 0
-                elif tag == 696:  # first_packet_on_sequence
-                    begun = _varint(data, start, stop) != 0
-                at = after
-            if dropped and not begun:
-                for i in range(first, n):
-                    rows[i * _ROW_INTS] |= cython.cast(cython.ulonglong, 1) << 32
-            pos = stop
-            if status == _P_CUT:
-                break
-        state[_P_POS] = cython.cast(cython.ulonglong, pos)
-        state[_P_ROWS] = cython.cast(cython.ulonglong, n)
-        state[_P_STATUS] = status
-
-
-@cython.boundscheck(False)
-@cython.wraparound(False)
-def cpu_of(data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> int:
-    """The CPU of a bundle: its field 1, which stands first in all that is known to write bundles."""
-    tag: cython.ulonglong
-    after: cython.Py_ssize_t
-    while at < stop:
-        after = _after(data, at, stop)
-        if after > stop:
-            break
-        tag = _varint(data, at, stop)
-        if tag == 8:
-            return _varint(data, after, stop)
-        at = _skip(data, after, stop, tag & 7)
-    return 0
-
-
-@cython.boundscheck(False)
-@cython.wraparound(False)
-def clock_of(data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> int:
-    """A bundle's ftrace_clock, 0 when it names none."""
-    tag: cython.ulonglong
-    after: cython.Py_ssize_t
-    clock: cython.ulonglong = 0
-    with cython.nogil:
-        while at < stop:
-            after = _after(data, at, stop)
-            if after > stop:
-                break
-            tag = _varint(data, at, stop)
-            if tag == 40:
-                clock = _varint(data, after, stop)
-                break
-            at = _skip(data, after, stop, tag & 7)
-    return clock
 
 
 @cython.boundscheck(False)
@@ -766,3 +614,33 @@ def scan(
         state[_COLUMNS + 4] = cython.cast(cython.ulonglong, pids)
         state[_COLUMNS + 6] = cython.cast(cython.ulonglong, spots)
     return n
+
+
+@cython.ccall
+@cython.nogil
+@cython.exceptval(check=False)
+def varint(
+    data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t
+) -> cython.ulonglong:
+    """:func:`_varint` for other modules: what they call is not inlined here."""
+    return _varint(data, at, stop)
+
+
+@cython.ccall
+@cython.nogil
+@cython.exceptval(check=False)
+def after(
+    data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """:func:`_after` for other modules."""
+    return _after(data, at, stop)
+
+
+@cython.ccall
+@cython.nogil
+@cython.exceptval(check=False)
+def skip(
+    data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t, wire: cython.ulonglong
+) -> cython.Py_ssize_t:
+    """:func:`_skip` for other modules."""
+    return _skip(data, at, stop, wire)

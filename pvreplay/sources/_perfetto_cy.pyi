@@ -1,21 +1,8 @@
-"""What ``perfetto.py`` may know of the compiled reader of Perfetto's protobuf."""
+"""What ``perfetto.py`` may know of the compiled reader of Perfetto's bundles."""
 
 from array import array
 
 COMPILED: bool
-ROW_INTS: int
-BUNDLE: int
-PROCESS_TREE: int
-STATS: int
-SYSTEM_INFO: int
-ZLIB: int
-ZSTD: int
-P_POS: int
-P_ROWS: int
-P_STATUS: int
-P_FULL: int
-P_CUT: int
-P_BAD: int
 CPU: int
 AT: int
 END: int
@@ -27,9 +14,6 @@ LOST_COUNT: int
 GENERICS: int
 STATE_INTS: int
 
-def packets(data: memoryview, end: int, rows: array[int], state: array[int]) -> None: ...
-def cpu_of(data: memoryview, at: int, stop: int) -> int: ...
-def clock_of(data: memoryview, at: int, stop: int) -> int: ...
 def open_bundle(
     data: memoryview,
     start: int,
@@ -52,3 +36,6 @@ def scan(
     room: int,
     state: array[int],
 ) -> int: ...
+def varint(data: memoryview, at: int, stop: int) -> int: ...
+def after(data: memoryview, at: int, stop: int) -> int: ...
+def skip(data: memoryview, at: int, stop: int, wire: int) -> int: ...

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pvreplay.errors import TraceError
-from pvreplay.sources import _perfetto_cy as engine
+from pvreplay.sources import _perfetto_walk_cy as engine
 from pvreplay.sources import zstd
 from pvreplay.sources.streams import Mapped
 from pvreplay.trace.events import CPU_MAX
