@@ -127,3 +127,11 @@ def test_nothing_is_left_of_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     assert found_in(directory(tmp_path, b"", b"".join(of_cpu(0))))[0]
     assert not list(temporary.iterdir())
+
+
+def test_a_directory_with_the_kernels_code_beside_the_data_is_read(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kcore"
+    (path / "kcore_dir").mkdir(parents=True)
+    (path / "kcore_dir" / "kallsyms").write_bytes(b"0 t x\n")
+    (path / "data").write_bytes(whole.read_bytes())
+    assert found_in(path) == found_in(whole)
