@@ -63,8 +63,8 @@ XEN_CR3: Final = 19
 XEN_SET_LDT: Final = 20
 """xen_cpu_set_ldt.  a entries, c address."""
 MM_FLUSHED: Final = 21
-"""common_pid flushed TLB entries of its mm on other CPUs.  a 1 when none of them took notice (Xen did
-it), 0 when those did that use the mm.  Told by no decoder; made where it is needed."""
+"""common_pid flushed TLB entries of its mm on other CPUs.  a not 0 when none of them took notice (Xen
+did it: xen_mmu_flush_tlb_multi), 0 when those did that use the mm.  Recovery does not look at it."""
 
 # --- system calls ----------------------------------------------------------------------------
 SYS_ENTER: Final = 24

@@ -249,6 +249,7 @@ BUILDERS: Final[dict[tuple[str, str], Callable[[Format], Row]]] = {
     ("x86_fpu", "x86_fpu_regs_deactivated"): _fpu(rec.FPU_DEACTIVATED),
     ("x86_fpu", "x86_fpu_regs_activated"): _fpu(rec.FPU_ACTIVATED),
     ("xen", "xen_mmu_write_cr3"): _xen_cr3,
+    ("xen", "xen_mmu_flush_tlb_multi"): _plain(rec.MM_FLUSHED, a="ncpus"),
     ("xen", "xen_cpu_set_ldt"): _plain(rec.XEN_SET_LDT, a="entries", c="addr"),
     ("xen", "xen_mc_batch"): _plain(rec.MC_BATCH, a="mode"),
     ("xen", "xen_mc_issue"): _plain(rec.MC_ISSUE, a="mode"),

@@ -21,6 +21,7 @@ NAMES: Final[dict[int, str]] = {
     r.FPU_ACTIVATED: "x86_fpu_regs_activated",
     r.XEN_CR3: "xen_mmu_write_cr3",
     r.XEN_SET_LDT: "xen_cpu_set_ldt",
+    r.MM_FLUSHED: "mm flushed",
     r.MC_BATCH: "xen_mc_batch",
     r.MC_ISSUE: "xen_mc_issue",
     r.MC_ENTRY: "xen_mc_entry",

@@ -124,6 +124,7 @@ STATE_TYPES: Final = frozenset(
         r.INFO,
         r.SAME_MM,
         r.LOST,
+        r.MM_FLUSHED,
         r.SYS_ENTER,
         r.SYS_EXIT,
         r.RAW_ENTER,
