@@ -15,6 +15,8 @@ from pvreplay.backends.reader import load_backend
 from pvreplay.kernels.reader import load_kernel
 from pvreplay.sources import records as r
 from pvreplay.sources.abi import i386_call
+from pvreplay.sources.formats import parse_format
+from pvreplay.sources.tracepoints import BUILDERS, TYPE
 from pvreplay.validate.compare import validate
 from pvreplay.validate.items import Recording
 from pvreplay.validate.result import Result
@@ -243,3 +245,24 @@ def test_what_a_call_is_can_be_told_by_its_arguments() -> None:
     assert i386_call(243, 0xFF800000, 0, 0) == r.SYS_SET_THREAD_AREA
     assert i386_call(243, 3, 0x7FFF0000, 0) == 0, "mq_timedreceive"
     assert i386_call(110, 3, 0, 0) == 0, "getppid, or iopl"
+
+
+def test_a_flush_under_xen_is_told_by_binary_recordings_too() -> None:
+    text = """name: xen_mmu_flush_tlb_multi
+ID: 7
+format:
+	field:unsigned short common_type;	offset:0;	size:2;	signed:0;
+	field:unsigned char common_flags;	offset:2;	size:1;	signed:0;
+	field:unsigned char common_preempt_count;	offset:3;	size:1;	signed:0;
+	field:int common_pid;	offset:4;	size:4;	signed:1;
+
+	field:unsigned ncpus;	offset:8;	size:4;	signed:0;
+	field:struct mm_struct * mm;	offset:16;	size:8;	signed:0;
+	field:unsigned long addr;	offset:24;	size:8;	signed:0;
+	field:unsigned long end;	offset:32;	size:8;	signed:0;
+
+print fmt: "ncpus %d mm %p addr %lx, end %lx", REC->ncpus, REC->mm, REC->addr, REC->end
+"""
+    row = BUILDERS["xen", "xen_mmu_flush_tlb_multi"](parse_format(text, "xen"))
+    assert row[TYPE] == r.MM_FLUSHED
+    assert 8 in row, "where ncpus stands"
