@@ -5,8 +5,9 @@ Where `trace-cmd record` may not (it opens the function tracer's files, which a 
 refuses), the events are switched on by hand and `trace-cmd extract` writes the same file.  Where
 nothing can be traced, or without trace-cmd's ``convert``, the file is built from pages of switches.
 
-PVREPLAY_BENCH_EVENTS is how many events make a large recording (default 5,000,000); this part takes
-three times as many, because starting takes us longer than a million events.
+PVREPLAY_BENCH_EVENTS is how many events make a large recording (default 5,000,000): so many are packed,
+which trace-cmd takes minutes for.  Not packed there are three times as many, because starting takes us
+longer than a million events.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from tests import binary_files as b
 from tests.bench.lines import Line
 from tests.bench.of_binary import EVENTS, beside
 
-ASKED = 3 * EVENTS
+PLAIN_EVENTS = 3 * EVENTS
 NAMES = (
     *("sched_switch", "sched_stat_runtime", "sched_process_fork", "sched_wakeup_new", "sched_migrate_task"),
     "sched_waking",
@@ -116,30 +117,29 @@ def lost(path: Path) -> bool:
     return done.returncode != 0 or bool(json.loads(done.stdout).get("lost_events"))
 
 
-def recorded(directory: Path) -> tuple[Path, int] | None:
-    """(a recording without a gap, its events), None when none can be made here."""
-    path = directory / "sched.trace.dat"
+def recorded(path: Path, asked: int) -> int:
+    """How many events, about as many as *asked*, were recorded without a gap; 0 when none can be here."""
     if shutil.which("perf") is None:
-        return None
+        return 0
     for record in (by_record, by_extract):
         try:
             if not record(path, 1000, 4096):
                 continue
             per_loop = max(1.0, events_of(path) / 1000)
             # The loops may all run on one CPU, and an extracted file must fit in its buffer.
-            loops = int(ASKED / per_loop * 1.05) + 1
-            if record(path, loops, ASKED * EVENT_BYTES // 1024) and not lost(path):
-                return path, events_of(path)
+            loops = int(asked / per_loop * 1.05) + 1
+            if record(path, loops, asked * EVENT_BYTES // 1024) and not lost(path):
+                return events_of(path)
         except OSError:
             continue
-    return None
+    return 0
 
 
 def built(directory: Path) -> tuple[Path, int]:
     """A version 6 file of two CPUs, full pages of sched_switch."""
     path = directory / "switch.trace.dat"
     each = 60
-    pages = ASKED // each // 2
+    pages = PLAIN_EVENTS // each // 2
     turn = b"".join(
         b.ring_event(
             100, b.switch_payload(0, 5 + i % 4 // 2) if i % 2 == 0 else b.switch_payload(5 + i % 4 // 2, 0)
@@ -177,14 +177,17 @@ def measure(runs: int) -> Iterator[Line]:
         return
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        real = recorded(directory)
-        plain = directory / "sched.plain.dat"
-        if real is None:
+        packed, plain = directory / "sched.trace.dat", directory / "sched.plain.dat"
+        events = recorded(packed, EVENTS)
+        if not events:
             print("of_tracedat: nothing can be traced here: a built file", file=sys.stderr)
             path, events = built(directory)
             yield from beside("trace.dat, not packed", path, events, runs, peers(path))
             return
-        path, events = real
-        yield from beside("trace.dat", path, events, runs, peers(path))
-        if quiet("trace-cmd", "convert", "-i", str(path), "-o", str(plain), "--file-version", "6"):
+        yield from beside("trace.dat", packed, events, runs, peers(packed))
+        events = recorded(packed, PLAIN_EVENTS)
+        if events and quiet(
+            "trace-cmd", "convert", "-i", str(packed), "-o", str(plain), "--file-version", "6"
+        ):
+            packed.unlink()
             yield from beside("trace.dat, not packed", plain, events, runs, peers(plain))
