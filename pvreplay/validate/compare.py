@@ -14,67 +14,21 @@ from pvreplay.validate.items import GRAPH, Recording
 from pvreplay.validate.known import REASONS
 from pvreplay.validate.learnt import Learnt
 from pvreplay.validate.pairs import Pairs
-from pvreplay.validate.predict import Flushed, Path, Paths, Predicted, Prediction, other_facts
+from pvreplay.validate.predict import Path, Paths, Predicted, Prediction, other_facts
 from pvreplay.validate.result import Batches, Class, Decision, Example, Numbers, Reason, Result, Switches
-from pvreplay.validate.signs import ALWAYS, NATIVE_SIGNS, XEN_SIGNS, XTRA, Survey
+from pvreplay.validate.signs import NATIVE_SIGNS, XEN_SIGNS, XTRA, Survey
+from pvreplay.validate.view import FLUSH_NAMES, NAMES, View
 
 if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
     from pvreplay.machine.backend import Backend
 
-NAMES = {"write_cr3": "mm", "set_ldt": "ldt", XTRA: "xtra", "load_gs_index": "gs"}
 GAPS_MAX = 5
 """How many gaps at once may explain a switch."""
 GAPS_FREE = 3
 """Beyond so many, only gaps that show by themselves are tried."""
 CLASSES_MAX = 40
 NEXT_KERNEL = "next_kernel"
-_FLUSH_NAMES = ("end_of_switch", "load_sp0")
-
-
-class View:
-    """What can be compared of a path or of a window: the ops that are shown, and the flushes."""
-
-    __slots__ = ("flushes", "lazy", "ops")
-
-    def __init__(self, ops: Sequence[str], flushes: Sequence[Flushed] | None, lazy: bool | None) -> None:
-        self.ops = tuple(ops)
-        self.flushes = None if flushes is None else tuple(flushes)
-        self.lazy = lazy
-
-    def same(self, other: View, xtra: bool = True) -> bool:
-        """Equal in order and flushes; without *xtra* the call of __switch_to_xtra() is left aside."""
-        if xtra:
-            ops = self.ops == other.ops
-        else:
-            ops = [op for op in self.ops if op != XTRA] == [op for op in other.ops if op != XTRA]
-        return (
-            ops
-            and self.flushes == other.flushes
-            and (self.lazy == other.lazy or None in (self.lazy, other.lazy))
-        )
-
-    def shape(self) -> str:
-        """The class it falls into: the ops that not every switch has, and the end-of-switch flush."""
-        words = [NAMES.get(op, op) for op in self.ops if op not in ALWAYS]
-        if self.flushes is not None:
-            words.append("flush " + ("/".join(str(n) for n in self.flushes[0]) if self.flushes else "none"))
-        return "+".join(words) or "-"
-
-    def words(self) -> list[str]:
-        """One line an op or flush, for drawings."""
-        lines = list(self.ops)
-        if self.lazy is not None:
-            lines.insert(
-                1 if self.ops[:1] == ("start_context_switch",) else 0,
-                "next is a kernel thread" if self.lazy else "next is a user task",
-            )
-        for name, flushed in zip(_FLUSH_NAMES, self.flushes or (), strict=False):
-            lines.append(
-                f"{name} flush: {flushed.entries} entries, {flushed.arg_bytes} argument bytes, "
-                f"{flushed.callbacks} callbacks"
-            )
-        return lines
 
 
 class Comparison:
@@ -103,7 +57,7 @@ class Comparison:
         self.decisions = {NAMES.get(op, op): Decision(sign=_said(sign)) for op, sign in shown.items()}
         if lazy:
             self.decisions[NEXT_KERNEL] = Decision(sign="enter_lazy_tlb or switch_mm_irqs_off, called")
-        self.batches = {name: Batches(predicted={}, seen={}) for name in _FLUSH_NAMES} if flushes else {}
+        self.batches = {name: Batches(predicted={}, seen={}) for name in FLUSH_NAMES} if flushes else {}
         self.predicted, self.seen = Numbers(), Numbers()
         self.by_op: dict[str, dict[str, int]] = {}
         self.confusion: dict[str, dict[str, int]] = {}
@@ -292,7 +246,7 @@ class Comparison:
                 numbers.entries += flushed.entries
                 numbers.arg_bytes += flushed.arg_bytes
                 numbers.callbacks += flushed.callbacks
-        for at, name in enumerate(_FLUSH_NAMES):
+        for at, name in enumerate(FLUSH_NAMES):
             batches = self.batches[name]
             for table, flushes in ((batches.predicted, path.flushes), (batches.seen, seen.flushes)):
                 if at < len(flushes):
