@@ -24,6 +24,7 @@ from pvreplay.trace.metatext import META_KEYS, MetaError, apply_meta
 from pvreplay.trace.model import Chunk, Meta, Task
 from pvreplay.trace.names import KIND_NAMES
 from pvreplay.trace.quote import from_bytes, words
+from pvreplay.trace.renames import KEY, Renames
 
 _RIGHT_SUM = "The block's checksum is right, so its writer wrote it so; record or convert again."
 _FORMAT = "trace.bin"
@@ -56,6 +57,7 @@ class BinaryTrace:
         self._damages: list[str] = []
         self._feed = feed
         self._tasks = 0
+        self._renames = Renames()
         self._events = 0
         self._suspect = b""
         """The payload just read, if its checksum was wrong."""
@@ -272,6 +274,8 @@ class BinaryTrace:
                 found = words(line)
                 if found and block.type == layout.NAMES:
                     self._names_line(found)
+                elif found and found[0] == KEY:
+                    self._renames.apply_line(found)
                 elif found and found[0] in META_KEYS:  # others are from a newer writer
                     damage = apply_meta(found, self.meta, self.doubts)
                     if damage and damage not in self._damages:
@@ -304,6 +308,7 @@ class BinaryTrace:
         except ValueError as error:
             raise TraceError(f"{self.meta.path}: offset {block.offset:#x}: {error}", _RIGHT_SUM) from None
         self._tasks += count
+        self._renames.add(tasks)
         return tasks
 
     def _start_block(self, block: _Block) -> list[tuple[int, int]]:

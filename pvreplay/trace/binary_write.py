@@ -12,9 +12,10 @@ from pvreplay.trace.metatext import meta_lines
 from pvreplay.trace.model import Chunk, Meta, Task, Trace
 from pvreplay.trace.names import KIND_NAMES
 from pvreplay.trace.quote import quote, to_bytes
+from pvreplay.trace.renames import Renames
 
 _TASKS_BLOCK_BYTES = 1 << 20
-"""A tasks block is closed when it reaches this size."""
+"""A tasks block, or a block of names, is closed when it reaches this size."""
 
 
 def write_binary(trace: Trace, fileobj: IO[bytes]) -> None:
@@ -56,6 +57,7 @@ class BinaryWriter:
         self._filled = 0
         self._ops: tuple[str, ...] = ()
         self._told: list[str] = []
+        self._renames = Renames()
         self._put(layout.FILE_HEADER.pack(layout.MAGIC, layout.VERSION, 0, 0))
         self._write_meta({}, "")
         self._write_names()
@@ -108,6 +110,7 @@ class BinaryWriter:
         if self._meta.ops != self._ops:
             self._write_names()
         self._write_meta(doubts or {}, damage)
+        self._write_renames()
         self._block(layout.END, layout.END_PAYLOAD.pack(self._events, self._tasks))
 
     def _write_meta(self, doubts: Mapping[str, int], damage: str) -> None:
@@ -116,6 +119,17 @@ class BinaryWriter:
         if lines or not self._number:
             self._block(layout.META, to_bytes("".join(line + "\n" for line in lines)))
         self._told += lines
+
+    def _write_renames(self) -> None:
+        """Write the last names of tasks that were written under another."""
+        lines = self._renames.lines()
+        while lines:
+            taken, size = 0, 0
+            while taken < len(lines) and size < _TASKS_BLOCK_BYTES:
+                size += len(lines[taken]) + 1
+                taken += 1
+            self._block(layout.META, to_bytes("".join(line + "\n" for line in lines[:taken])))
+            del lines[:taken]
 
     def _write_names(self) -> None:
         ops = self._meta.ops
@@ -143,6 +157,7 @@ class BinaryWriter:
                 records, size = [], 0
         if records:
             self._tasks_block(records)
+        self._renames.add(tasks)
 
     def _tasks_block(self, records: list[bytes]) -> None:
         head = layout.TASKS_HEAD.pack(self._tasks + 1, len(records))

@@ -17,6 +17,7 @@ from pvreplay.trace.metatext import META_KEYS, MetaError, apply_meta
 from pvreplay.trace.model import Chunk, Meta, Task
 from pvreplay.trace.names import ARG_MAX, HAS_ARG, KIND_NAMES, KINDS_BY_NAME, TAKES_TASK
 from pvreplay.trace.quote import from_bytes, quote, to_bytes, words
+from pvreplay.trace.renames import KEY, Renames
 from pvreplay.trace.taskline import is_hex, is_number, parse_task
 from pvreplay.trace.text_write import write_text
 
@@ -54,6 +55,7 @@ class TextTrace:
         self._ids = {"0": 0, "idle": 0}  # task as written -> its id
         self._tasks: list[Task] = []
         self._nr_tasks = 0
+        self._renames = Renames()
         self._on: list[tuple[int, int]] = []
         self._ops: dict[str, int] = {}
         self._ops_told = False
@@ -248,6 +250,11 @@ class TextTrace:
             self._ops_told = True
             for name in found[1 + len(self._ops) :]:
                 self._add_op(name)
+        elif key == KEY:
+            try:
+                self._renames.apply(found, self._ids.get(found[1]) if len(found) > 1 else None)
+            except MetaError as error:
+                self._fail(error.found, error.expected)
         elif key in META_KEYS:
             try:
                 damage = apply_meta(found, self.meta, self.doubts)
@@ -260,7 +267,7 @@ class TextTrace:
                 if self._cpus > self._cpus_told:
                     self._fail(f"cpus {self._cpus_told}, after CPU {self._cpus - 1}", "the number of CPUs")
         else:
-            known = " ".join(sorted({"task", "on", "ops", *META_KEYS}))
+            known = " ".join(sorted({"task", "on", "ops", KEY, *META_KEYS}))
             self._fail(quote(key), f"an event line, a comment, or one of {known}")
 
     def _define_task(self, found: list[str]) -> None:
@@ -275,6 +282,7 @@ class TextTrace:
         self._nr_tasks += 1
         self._ids[str(number)] = task.id
         self._tasks.append(task)
+        self._renames.add((task,))
 
     def _add_op(self, name: str) -> int:
         if len(self._ops) >= _OPS_MAX or name in self._ops:

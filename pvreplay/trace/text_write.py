@@ -11,6 +11,7 @@ from pvreplay.trace.metatext import meta_lines
 from pvreplay.trace.model import Chunk, Meta, Trace
 from pvreplay.trace.names import ARG_MAX, HAS_ARG, KIND_NAMES, TAKES_TASK, TLS_SLOTS, kind_name
 from pvreplay.trace.quote import quote, to_bytes
+from pvreplay.trace.renames import Renames
 from pvreplay.trace.taskline import format_task
 
 _SECOND: Final = 1_000_000_000
@@ -30,6 +31,7 @@ def write_text(trace: Trace, fileobj: IO[bytes]) -> None:
     fileobj.write(_joined(["# pvreplay trace 1", *head]))
     ops: tuple[str, ...] = ()
     nr_tasks = 0
+    renames = Renames()
     cache: dict[int, str] = {}
     for chunk in trace.chunks():
         lines: list[str] = []
@@ -39,6 +41,7 @@ def write_text(trace: Trace, fileobj: IO[bytes]) -> None:
             lines.append("ops " + " ".join(quote(op) for op in ops))
         lines += [format_task(task) for task in chunk.tasks]
         nr_tasks += len(chunk.tasks)
+        renames.add(chunk.tasks)
         lines += [f"on {cpu} {task}" for cpu, task in chunk.on]
         _event_lines(trace.meta, chunk, nr_tasks, cache, lines.append)
         if lines:
@@ -46,6 +49,7 @@ def write_text(trace: Trace, fileobj: IO[bytes]) -> None:
     if trace.meta.ops != ops:
         fileobj.write(_joined(["ops " + " ".join(quote(op) for op in trace.meta.ops)]))
     tail = [line for line in meta_lines(trace.meta, trace.doubts, trace.damage) if line not in head]
+    tail += renames.lines()
     if tail:
         fileobj.write(_joined(tail))
 
