@@ -271,6 +271,22 @@ def test_the_order_does_not_depend_on_when_pages_come(
     assert [(record[0], record[1], record[6]) for record in found] == expected
 
 
+def test_what_a_cpu_held_back_is_handed_out_when_it_ends_meanwhile(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merge = live.source._merge
+
+    def ends_behind(words: memoryview, start: int) -> int:
+        n = merge(words, start)
+        live.ends(0, 1)()
+        return n
+
+    monkeypatch.setattr(live.source, "_merge", ends_behind)
+    live.steps = [live.brings(0, pages_of([(1000 * n, 0, 5) for n in range(1, 11)]))]
+    assert [record[0] for record in live.one_fill()] == [1000 * n for n in range(1, 11)]
+    assert live.one_fill() == []
+
+
 def test_losses_are_told_once_with_the_kernels_count(live: Live, fake: FakeTracefs) -> None:
     folder = fake.root / "instances" / fake.there[0] / "per_cpu/cpu0/stats"
     event = b.ring_event(0, b.switch_payload(0, 5))

@@ -97,10 +97,12 @@ class LiveSource(PageSource):
         while n == start:
             self._check()
             version = self._readers.version
+            # Asked before merging: a CPU that ends meanwhile still holds records of others back.
+            ended = all(reader.ended for reader in self._readers.all)
             n = self._merge(words, start)
             if n > start:
                 break
-            if all(reader.ended and not reader.blocks for reader in self._readers.all):
+            if ended:
                 n = self._tell_the_rest(words, start)
                 if n == start:
                     self._finish()
