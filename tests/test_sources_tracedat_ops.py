@@ -12,9 +12,9 @@ import pytest
 
 from pvreplay.errors import UsageError
 from pvreplay.sources.detect import open_trace
+from pvreplay.sources.kallsyms import Names
 from pvreplay.sources.opstream import OpTrace
 from pvreplay.sources.symbols import symbols
-from pvreplay.sources.tracedat_ops import Names
 from pvreplay.trace.events import Kind, unpack
 from pvreplay.trace.model import Trace
 from tests import binary_files as b

@@ -151,7 +151,7 @@ class PerfData:
             if os.path.isdir(source):
                 raise TraceError(
                     f"{source}: a directory",
-                    "perf record --threads is not read; record without it, or use perf inject.",
+                    "Expected a perf.data; open_trace() reads the directory of perf record --threads.",
                 )
             self._mapped = map_file(source)
         else:

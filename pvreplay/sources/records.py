@@ -88,7 +88,9 @@ MC_EXTEND: Final = 44  # a op, b argument bytes, c result (0 OK, 1 BAD_OP, 2 NO_
 MC_CALLBACK: Final = 45  # c function, as printed
 MC_FLUSH: Final = 46  # a hypercalls, b argument bytes, c callbacks
 MC_FLUSH_REASON: Final = 47  # a reason
-FUNCTION: Final = 48  # function tracer: a symbol number, b parent's (0 unknown); RawSource.symbols
+FUNCTION: Final = 48  # function tracer: a and b low and high half of the address, c the caller's
+CALL: Final = 49  # funcgraph_entry: a and b as FUNCTION
+RETURN: Final = 50  # funcgraph_exit: a and b as FUNCTION
 
 # --- flags -----------------------------------------------------------------------------------
 NO_PREV: Final = 1  # SWITCH

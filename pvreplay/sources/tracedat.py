@@ -114,6 +114,8 @@ class TraceDatSource(SegmentSource):
         unit = OTHER_UNITS.get(clock)
         self.clock = f"{clock} ({unit})" if unit and cycles is None else clock
         self.origin = dat.recorded_by()
+        self.kallsyms = dat.kallsyms
+        """The kernel's symbols ("address type name" a line), where calls are read."""
         names = [buffer.name for buffer in chosen if buffer.name]
         if names:
             self.origin += f"; instances {', '.join(names)}"
@@ -142,11 +144,14 @@ class TraceDatSource(SegmentSource):
         self.damage = self._dat.damage or self.damage
 
 
-def open_raw(source: str | BinaryIO, path: str = "-", jobs: int = 1) -> TraceDatSource:
-    """The records of a trace.dat, decoded by *jobs* threads.
+def open_raw(
+    source: str | BinaryIO, path: str = "-", jobs: int = 1, *, calls: bool = False
+) -> TraceDatSource:
+    """The records of a trace.dat, decoded by *jobs* threads; with *calls* those of traced functions, too.
 
     Raises TraceError for a file that is none, is big-endian, or whose formats are missing.
     """
     mapped = map_file(source) if isinstance(source, str) else map_stream(source, b"", path)
-    dat = TraceDat(mapped, source if isinstance(source, str) else path, tp.WANTED)
+    wanted = tp.WANTED_WITH_CALLS if calls else tp.WANTED
+    dat = TraceDat(mapped, source if isinstance(source, str) else path, wanted)
     return TraceDatSource(mapped, dat, jobs)

@@ -237,6 +237,23 @@ def _raw_exit(form: Format) -> Row:
     return made.row
 
 
+def _call(type: int, address: str, caller: str = "") -> Callable[[Format], Row]:
+    """A builder for a record of a traced function: its address as a and b, the caller's as c."""
+
+    def build(form: Format) -> Row:
+        made = _generic(form, type)
+        found = made.number(address, 4)
+        made.row[4], made.row[5] = found.offset, 4
+        if found.size == 8:
+            made.row[6], made.row[7] = found.offset + 4, 4
+        if caller:
+            made.put(8, caller)
+            made.row[10] = NUMBER
+        return made.row
+
+    return build
+
+
 BUILDERS: Final[dict[tuple[str, str], Callable[[Format], Row]]] = {
     ("sched", "sched_switch"): _switch,
     ("task", "task_newtask"): _plain(rec.NEWTASK, a="pid", b="clone_flags", comm="comm"),
@@ -266,6 +283,13 @@ BUILDERS: Final[dict[tuple[str, str], Callable[[Format], Row]]] = {
 }
 """Every tracepoint that is read, by system and name."""
 
+CALL_BUILDERS: Final[dict[tuple[str, str], Callable[[Format], Row]]] = {
+    ("ftrace", "function"): _call(rec.FUNCTION, "ip", "parent_ip"),
+    ("ftrace", "funcgraph_entry"): _call(rec.CALL, "func"),
+    ("ftrace", "funcgraph_exit"): _call(rec.RETURN, "func"),
+}
+"""Records of the function tracers, which only a check of a recording looks at."""
+
 SYSTEM_OF: Final = {name: system for system, name in BUILDERS}
 """The system of a tracepoint known by name alone (a directory of loose format files)."""
 
@@ -275,6 +299,9 @@ WANTED: Final = {
     for system in {s for s, _ in BUILDERS}
 }
 """Every tracepoint that is read: system -> names."""
+
+WANTED_WITH_CALLS: Final = {**WANTED, "ftrace": frozenset(name for _, name in CALL_BUILDERS)}
+"""The same with the records of the function tracers."""
 
 
 class Programs:
@@ -302,7 +329,8 @@ class Programs:
 
     def add(self, form: Format) -> None:
         """Make the program of one tracepoint (of none, when it is not read here)."""
-        build = BUILDERS.get((form.system, form.name))
+        key = form.system, form.name
+        build = BUILDERS.get(key) or CALL_BUILDERS.get(key)
         if build is None:
             return
         common = form.fields.get("common_type")

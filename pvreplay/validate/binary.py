@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pvreplay.sources import records as r
+from pvreplay.sources.kallsyms import Names
 from pvreplay.sources.records import RawSource
+from pvreplay.sources.tracinghead import Buffer
 
 if TYPE_CHECKING:
     from pvreplay.validate.items import Item, Recording
@@ -31,6 +33,7 @@ NAMES: Final[dict[int, str]] = {
     r.MC_FLUSH: "xen_mc_flush",
     r.MC_FLUSH_REASON: "xen_mc_flush_reason",
 }
+_CALLS: Final = frozenset({r.FUNCTION, r.CALL, r.RETURN})
 _ONE_COMM: Final = frozenset({r.NEWTASK, r.FORK, r.EXEC, r.RENAME, r.INFO})
 
 
@@ -39,6 +42,7 @@ def record_items(recording: Recording) -> Iterator[Item]:
     from pvreplay.validate.items import Item
 
     source = _open(recording)
+    calls = _Calls(getattr(source, "kallsyms", b""))
     recording.word_bits = source.word_bits
     words = memoryview(array("Q", bytes(r.RECORD_BYTES * RECORDS)))
     comms = [0]
@@ -48,6 +52,12 @@ def record_items(recording: Recording) -> Iterator[Item]:
         for at in range(0, 4 * count, 4):
             w0, w1, w2, c = words[at : at + 4]
             kind, a, b = w1 >> 16 & 0xFF, w2 & 0xFFFFFFFF, w2 >> 32
+            if kind in _CALLS:
+                called = calls.item((w0, w1 & 0xFFFF, w1 >> 32), kind, w2, c)
+                recording.graphed = recording.graphed or kind != r.FUNCTION
+                if called is not None:
+                    yield called
+                continue
             if kind == r.SWITCH:
                 c = c & ~0xFFFFFFFFFFFF | comms[c & 0xFFFFFF] | comms[c >> 24 & 0xFFFFFF] << 24
             elif kind in _ONE_COMM:
@@ -57,6 +67,30 @@ def record_items(recording: Recording) -> Iterator[Item]:
             yield Item(w0, w1 & 0xFFFF, w1 >> 32, kind, a, b, c, w1 >> 24 & 0xFF, event, "", text)
     if source.damage:
         recording.damage = source.damage
+
+
+class _Calls:
+    """Records of the function tracers as items, with the names of *kallsyms*."""
+
+    def __init__(self, kallsyms: Buffer) -> None:
+        from pvreplay.validate.graph import CallStacks
+
+        self._names = Names(bytes(kallsyms))
+        self._stacks = CallStacks()
+
+    def item(self, where: tuple[int, int, int], kind: int, address: int, caller: int) -> Item | None:
+        """The item of a call; None for the end of one."""
+        from pvreplay.validate.items import Item
+
+        if kind == r.RETURN:
+            self._stacks.end(where)
+            return None
+        name = self._names(address)
+        if kind == r.CALL:
+            return self._stacks.call(where, name, f"{name.decode()}()")
+        parent = self._names(caller)
+        called, by = (each.decode().partition(".")[0] for each in (name, parent))
+        return Item(*where, r.FUNCTION, 0, 0, 0, 0, called, by, f"{name.decode()} <-{parent.decode()}")
 
 
 def _open(recording: Recording) -> RawSource:
@@ -70,4 +104,4 @@ def _open(recording: Recording) -> RawSource:
         return rawpages.open_raw(recording.path)
     from pvreplay.sources.tracedat import open_raw
 
-    return open_raw(recording.local_path(), recording.path)
+    return open_raw(recording.local_path(), recording.path, calls=True)

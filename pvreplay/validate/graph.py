@@ -222,21 +222,35 @@ class CallStacks:
     def __init__(self) -> None:
         self._stacks: dict[tuple[int, int], list[bytes]] = {}
 
+    def call(self, where: tuple[int, int, int], function: bytes, text: str) -> Item:
+        """The item of a call, whose end is told with :meth:`end`."""
+        stack = self._stack(where)
+        item = call_item(where, function, stack[-1] if stack else b"", text)
+        stack.append(function)
+        return item
+
+    def end(self, where: tuple[int, int, int]) -> None:
+        """The call made last is over."""
+        stack = self._stack(where)
+        if stack:
+            stack.pop()
+
     def item(self, where: tuple[int, int, int], event: bytes, fields: bytes, text: str) -> Item | None:
         """The item of a line; None for the end of a call."""
-        _, cpu, pid = where
-        stack = self._stacks.setdefault((pid, cpu if pid == 0 else -1), [])
         if event == b"funcgraph_exit":
-            if stack:
-                stack.pop()
+            self.end(where)
             return None
         found = _ENTRY.search(fields)
         if found is None:
             return None
-        item = call_item(where, found[1], stack[-1] if stack else b"", text)
-        if found[2]:
-            stack.append(found[1])
+        item = self.call(where, found[1], text)
+        if not found[2]:
+            self.end(where)
         return item
+
+    def _stack(self, where: tuple[int, int, int]) -> list[bytes]:
+        _, cpu, pid = where
+        return self._stacks.setdefault((pid, cpu if pid == 0 else -1), [])
 
 
 class Look(NamedTuple):
