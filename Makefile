@@ -34,7 +34,7 @@ test: $(STAMP) ## run the tests
 lint: $(STAMP) ## ruff, then mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy pvreplay
+	$(BIN)/mypy pvreplay tests/bench
 
 check: lint test ## what CI runs
 

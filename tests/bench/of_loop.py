@@ -11,9 +11,10 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
 import xxhash
 
@@ -35,7 +36,8 @@ WORKLOADS = ("pingpong", "messaging", "threadpool", "fpumix", "gameserver", "dat
 GOAL = 0.9
 
 
-class Events(NamedTuple):
+@dataclass
+class Events:
     """A trace in memory; a Trace that can be read again and again."""
 
     meta: Meta
@@ -43,7 +45,7 @@ class Events(NamedTuple):
     tasks: list[Task]
     on: list[tuple[int, int]]
 
-    doubts: dict[str, int] = {}  # noqa: RUF012 - read only
+    doubts: dict[str, int] = field(default_factory=dict)
     damage: str = ""
 
     def chunks(self) -> Iterator[Chunk]:
@@ -176,9 +178,9 @@ def measure(runs: int, switches: int = 1_000_000) -> Iterator[Line]:
             peer = Peer(events, kernel, Path(name))
             ours, theirs, reading = by_turns(
                 runs,
-                lambda events=events: ours_seconds(events, kernel),
+                partial(ours_seconds, events, kernel),
                 peer.seconds,
-                lambda events=events: checksum_seconds(events),
+                partial(checksum_seconds, events),
             )
             hist = replay(events, kernel)
             peer.check(hist)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from statistics import median
 
 from pvreplay.modelfile import write_snapshot
@@ -23,17 +24,18 @@ CASES = (
 TIMES = 4
 
 
+def seconds(command: list[str]) -> float:
+    """How long the whole process takes."""
+    return run(command).seconds
+
+
 def measure(runs: int) -> Iterator[Line]:
     """A line a case; costs, so lower is better."""
     write_snapshot()  # of the model files as they are now, as every build makes it
     for what, arguments, imports, goal in CASES:
         ours, theirs = pvreplay(*arguments), [sys.executable, "-c", imports]
         run(ours)  # once unmeasured: files come from the disk
-        mine, peers = by_turns(
-            TIMES * runs,
-            lambda ours=ours: run(ours).seconds,
-            lambda theirs=theirs: run(theirs).seconds,
-        )
+        mine, peers = by_turns(TIMES * runs, partial(seconds, ours), partial(seconds, theirs))
         yield Line(
             what=what,
             unit="ms",

@@ -51,7 +51,7 @@ def events_of(path: Path) -> int:
     if dat.head.page is None:
         return 0
     words = memoryview(bytearray(32 * 32768)).cast("Q")
-    every = bytes([1]) * 65536
+    every = bytearray(b"\1") * 65536
     total = 0
     for buffer in dat.buffers:
         size = buffer.page_size or dat.head.page.page_size
