@@ -29,9 +29,10 @@ _NAMES = ("_perfdata_cy", "_perfwalk_cy", "_tracepoint_cy", "_merge_cy", "_ring_
 _SLOW = {name: interpreted(name) for name in _NAMES}
 _WALK = _SLOW["_perfwalk_cy"]
 _WALK.decode_range = _SLOW["_tracepoint_cy"].decode
-_WALK.comm_of = _SLOW["_tracepoint_cy"].comm_number
-_WALK.scan_range = _SLOW["_perfdata_cy"].scan_steps
-_WALK.event_of = _SLOW["_perfdata_cy"].event_number
+_WALK.comm_of = _SLOW["_tracepoint_cy"].comm_of
+_WALK.scan = _SLOW["_perfdata_cy"].scan
+_WALK.event_of = _SLOW["_perfdata_cy"].event_of
+_WALK.guess = _SLOW["_perfdata_cy"].guess
 _USERS = (
     (perfdata, "engine", "_perfdata_cy"),
     (perfdata_head, "engine", "_perfdata_cy"),

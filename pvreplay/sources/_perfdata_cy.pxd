@@ -1,10 +1,10 @@
 # What other compiled modules call without going through Python.
 
-cdef long long event_of(
+cpdef long long event_of(
     unsigned long long id, unsigned long long[::1] ids, unsigned long long mask
 ) noexcept nogil
 
-cdef Py_ssize_t scan_range(
+cpdef Py_ssize_t scan(
     const unsigned char[::1] data,
     Py_ssize_t end,
     Py_ssize_t until,
@@ -21,4 +21,8 @@ cdef Py_ssize_t scan_range(
     Py_ssize_t steps,
     long long[::1] types,
     unsigned long long[::1] state,
+) noexcept nogil
+
+cpdef Py_ssize_t guess(
+    const unsigned char[::1] data, Py_ssize_t end, Py_ssize_t id_at, unsigned long long[::1] ids
 ) noexcept nogil

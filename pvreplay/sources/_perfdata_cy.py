@@ -3,7 +3,8 @@
 :func:`scan` walks records (include/uapi/linux/perf_event.h: type, misc, size)
 and leaves four words for each wanted one, as ``_tracepoint_cy.decode`` takes
 them.  What stands where in a sample follows from the sample_type of its event,
-laid out by ``perfdata_attrs.py`` as ``LAYOUT_INTS`` numbers an event.
+laid out by ``perfdata_head.py`` as ``LAYOUT_INTS`` numbers an event.
+:func:`guess` finds where records begin in the middle of a file.
 """
 
 # ruff: noqa: F722  (Cython's types are not Python's)
@@ -15,7 +16,10 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 if cython.compiled:
-    from cython.cimports.pvreplay.sources.hints import PV_PREFETCH
+    from cython.cimports.pvreplay.sources.hints import fetch_ahead
+    from cython.cimports.pvreplay.sources.loads import load16, load32, load64
+else:
+    from pvreplay.sources.loads import load16, load32, load64
 
 COMPILED = cython.compiled
 
@@ -49,39 +53,7 @@ START = 11  # part: where its first record begins, and one more; 0 when nothing 
 STATE_INTS = 12
 
 CPU_LIMIT = 8192
-AHEAD = cython.declare(cython.Py_ssize_t, 4096)
-BATCH = 256  # records found before they are decoded
-_NO_END = cython.declare(cython.Py_ssize_t, 1 << 62)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_ushort, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load64(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_ulonglong, cython.address(data[at]))[0]
-    return _load32(data, at) | _load32(data, at + 4) << 32
+_HOPS = cython.declare(cython.int, 32)  # records that follow each other where a guess holds
 
 
 @cython.cfunc
@@ -93,7 +65,7 @@ def _spot(id: cython.ulonglong, mask: cython.ulonglong) -> cython.ulonglong:
     return (mixed ^ (mixed >> 15)) & mask
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.exceptval(check=False)
 def event_of(id: cython.ulonglong, ids: cython.ulonglong[::1], mask: cython.ulonglong) -> cython.longlong:
@@ -127,7 +99,7 @@ def _raw_at(
         if read_format & 8:
             if stop - at < 8:
                 return -1
-            count = _load64(data, at)
+            count = load64(data, at)
             at += 8
         at += 8 * cython.cast(cython.Py_ssize_t, (read_format & 1) + ((read_format >> 1) & 1))
         if at > stop or count > 65536 or count * size > cython.cast(cython.ulonglong, stop - at):
@@ -136,7 +108,7 @@ def _raw_at(
     if variable & 2:
         if stop - at < 8:
             return -1
-        count = _load64(data, at)
+        count = load64(data, at)
         at += 8
         if count > 65536 or count * 8 > cython.cast(cython.ulonglong, stop - at):
             return -1
@@ -161,7 +133,7 @@ def _is_twin(
     hash: cython.ulonglong = cython.cast(cython.ulonglong, size)
     i: cython.Py_ssize_t = 0
     while i + 4 <= size:
-        hash = ((hash ^ _load32(data, at + i)) * cython.cast(cython.ulonglong, 0x9E3779B1)) & cython.cast(
+        hash = ((hash ^ load32(data, at + i)) * cython.cast(cython.ulonglong, 0x9E3779B1)) & cython.cast(
             cython.ulonglong, 0xFFFFFFFFFFFF
         )
         hash = hash ^ (hash >> 29)
@@ -181,12 +153,12 @@ def _is_twin(
     return False
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.exceptval(check=False)
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def scan_range(
+def scan(
     data: "const unsigned char[::1]",
     end: cython.Py_ssize_t,
     until: cython.Py_ssize_t,
@@ -204,7 +176,20 @@ def scan_range(
     types: cython.longlong[::1],
     state: cython.ulonglong[::1],
 ) -> cython.Py_ssize_t:
-    """Find the wanted of *steps* records that start in [state[POS], until), see :func:`scan`."""
+    """Find the wanted of the next *steps* records, those that start in [state[POS], until).
+
+    Returns the end of what is in *words*, at most *room*; it was *first*.  The bytes go on to *end*;
+    with *until* > *end* a record is never REACHED.
+
+    *layouts*: LAYOUT_INTS numbers an event, the first 0 for one that is not wanted, 255 for one whose
+    payload has to be looked at, else its program.  *id_at*: offset of a sample's id from the start of
+    the record, *tail_id*: of another record's from its end; 0 for none (one event).  *ids*: (id,
+    event + 1) in an open hash table, a power of two long.  *slots*: 65536 program numbers by
+    tracepoint ID.  *sideband*: 256 by record type: 0 not wanted, 255 the caller's business, else a
+    program number.  *twins*: four words a CPU, empty when no tracepoint is recorded twice.
+    *types*: 256 counts, of records of each type.  FINISHED_ROUND is not a reason to stop: it moves
+    state[LIMIT].
+    """
     pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[0])
     n: cython.Py_ssize_t = first
     mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
@@ -232,11 +217,9 @@ def scan_range(
             break
         if end - pos < 8:
             break
-        word = _load64(data, pos)
+        word = load64(data, pos)
         if cython.compiled:
-            # Memory is slower than this loop: have what comes soon on its way.
-            PV_PREFETCH(cython.address(data[pos + AHEAD]))
-            PV_PREFETCH(cython.address(data[pos + AHEAD + 64]))
+            fetch_ahead(data, pos)
         type = word & _M32
         size = cython.cast(cython.Py_ssize_t, word >> 48)
         if type != 9:
@@ -255,7 +238,7 @@ def scan_range(
             types[cython.cast(cython.Py_ssize_t, type)] += 1
             stop = pos + size
             if type == 13 and size >= 16 and (word >> 47) & 1 == 0:
-                state[5] += _load64(data, pos + 8)
+                state[5] += load64(data, pos + 8)
                 state[5] &= _M64
             if type == 68:
                 # perf has read every CPU's buffer once more: what is earlier than the latest
@@ -267,7 +250,7 @@ def scan_range(
                 continue
             event = 0
             if tail_id and size >= 8 + tail_id:
-                event = event_of(_load64(data, stop - tail_id), ids, mask)
+                event = event_of(load64(data, stop - tail_id), ids, mask)
                 if event < 0:
                     event = 0
             lay = cython.cast(cython.Py_ssize_t, event) * 16
@@ -279,11 +262,11 @@ def scan_range(
             cpu = 0
             tid = _M32
             if layouts[lay + 6]:
-                tid = _load32(data, stop - layouts[lay + 6] + 4)
+                tid = load32(data, stop - layouts[lay + 6] + 4)
             if layouts[lay + 7]:
-                time = _load64(data, stop - layouts[lay + 7])
+                time = load64(data, stop - layouts[lay + 7])
             if layouts[lay + 8]:
-                cpu = _load32(data, stop - layouts[lay + 8])
+                cpu = load32(data, stop - layouts[lay + 8])
             length = cython.cast(cython.ulonglong, size - 8 - layouts[lay + 9])
             if cpu >= 8192:
                 # Records perf makes up itself have no CPU (all ones in some versions).
@@ -291,7 +274,7 @@ def scan_range(
                     state[4] += 1
                 cpu = 0
             if type == 2 and length >= 16:
-                state[6] = (state[6] + _load64(data, pos + 16)) & _M64
+                state[6] = (state[6] + load64(data, pos + 16)) & _M64
             words[n * 4] = time
             words[n * 4 + 1] = cpu | slot << 16 | tid << 32
             words[n * 4 + 2] = cython.cast(cython.ulonglong, pos + 8)
@@ -312,7 +295,7 @@ def scan_range(
         if id_at:
             event = -1
             if size >= id_at + 8:
-                event = event_of(_load64(data, pos + id_at), ids, mask)
+                event = event_of(load64(data, pos + id_at), ids, mask)
             if event < 0:
                 state[3] += 1
                 pos = stop
@@ -333,7 +316,7 @@ def scan_range(
             state[2] += 1
             pos = stop
             continue
-        length = _load32(data, raw)
+        length = load32(data, raw)
         raw += 4
         if length > cython.cast(cython.ulonglong, stop - raw) or length < 2:
             state[2] += 1
@@ -342,7 +325,7 @@ def scan_range(
         slot = cython.cast(cython.ulonglong, layouts[lay])
         if slot >= 255:
             # Events without ids of their own share a layout; the payload tells them apart.
-            slot = slots[cython.cast(cython.Py_ssize_t, _load16(data, raw))]
+            slot = slots[cython.cast(cython.Py_ssize_t, load16(data, raw))]
             if slot == 0:
                 pos = stop
                 continue
@@ -350,11 +333,11 @@ def scan_range(
         time = 0
         tid = _M32
         if layouts[lay + 2]:
-            tid = _load32(data, pos + layouts[lay + 2] + 4)
+            tid = load32(data, pos + layouts[lay + 2] + 4)
         if layouts[lay + 3]:
-            time = _load64(data, pos + layouts[lay + 3])
+            time = load64(data, pos + layouts[lay + 3])
         if layouts[lay + 4]:
-            cpu = _load32(data, pos + layouts[lay + 4])
+            cpu = load32(data, pos + layouts[lay + 4])
         if cpu >= 8192:
             state[4] += 1
             pos = stop
@@ -388,69 +371,65 @@ def scan_range(
     return n
 
 
-def scan(
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _plausible(
+    data: "const unsigned char[::1]",
+    at: cython.Py_ssize_t,
+    id_at: cython.Py_ssize_t,
+    ids: cython.ulonglong[::1],
+    mask: cython.ulonglong,
+) -> cython.Py_ssize_t:
+    """The size of the record that seems to stand here; 0 when none does.  At least 8 bytes are there."""
+    word: cython.ulonglong = load64(data, at)
+    type: cython.ulonglong = word & _M32
+    size: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, word >> 48)
+    if size < 8 or size & 7 != 0 or type == 0 or type > 86 or 22 < type < 64:
+        return 0
+    if type == 9 and id_at and (size < id_at + 8 or event_of(load64(data, at + id_at), ids, mask) < 0):
+        return 0
+    return size
+
+
+@cython.ccall
+@cython.nogil
+@cython.exceptval(check=False)
+def guess(
     data: "const unsigned char[::1]",
     end: cython.Py_ssize_t,
-    layouts: cython.longlong[::1],
     id_at: cython.Py_ssize_t,
-    tail_id: cython.Py_ssize_t,
     ids: cython.ulonglong[::1],
-    slots: "const unsigned char[::1]",
-    sideband: "const unsigned char[::1]",
-    twins: cython.ulonglong[::1],
-    words: cython.ulonglong[::1],
-    first: cython.Py_ssize_t,
-    room: cython.Py_ssize_t,
-    types: cython.longlong[::1],
-    state: cython.ulonglong[::1],
 ) -> cython.Py_ssize_t:
-    """Find the wanted records of [state[POS], end); returns the end of what is in *words*.
+    """Where the first record in *data* seems to begin; -1 when no place looks like it.
 
-    *layouts*: LAYOUT_INTS numbers an event, the first 0 for one that is not wanted, 255 for one whose
-    payload has to be looked at, else its program.  *id_at*: offset of a sample's id from the start of
-    the record, *tail_id*: of another record's from its end; 0 for none (one event).  *ids*: (id,
-    event + 1) in an open hash table, a power of two long.  *slots*: 65536 program numbers by
-    tracepoint ID.  *sideband*: 256 by record type: 0 not wanted, 255 the caller's business, else a
-    program number.  *twins*: four words a CPU, empty when no tracepoint is recorded twice.
-    *types*: 256 counts, of records of each type.  FINISHED_ROUND is not a reason to stop: it moves
-    state[LIMIT].
+    A place from which a chain of records leads on, each of a known type and a size of whole words,
+    samples with a known id.
     """
-    with cython.nogil:
-        first = scan_range(
-            data, end, end + 1, layouts, id_at, tail_id, ids, slots, sideband, twins, words, first, room,
-            _NO_END, types, state,
-        )  # fmt: skip
-    return first  # noqa: RET504
-
-
-def event_number(id: cython.ulonglong, ids: cython.ulonglong[::1], mask: cython.ulonglong) -> int:
-    """:func:`event_of` for callers in Python."""
-    return event_of(id, ids, mask)
-
-
-def scan_steps(
-    data: "const unsigned char[::1]",
-    end: cython.Py_ssize_t,
-    until: cython.Py_ssize_t,
-    layouts: cython.longlong[::1],
-    id_at: cython.Py_ssize_t,
-    tail_id: cython.Py_ssize_t,
-    ids: cython.ulonglong[::1],
-    slots: "const unsigned char[::1]",
-    sideband: "const unsigned char[::1]",
-    twins: cython.ulonglong[::1],
-    words: cython.ulonglong[::1],
-    first: cython.Py_ssize_t,
-    room: cython.Py_ssize_t,
-    steps: cython.Py_ssize_t,
-    types: cython.longlong[::1],
-    state: cython.ulonglong[::1],
-) -> cython.Py_ssize_t:
-    """:func:`scan_range` for callers in Python."""
-    return scan_range(
-        data, end, until, layouts, id_at, tail_id, ids, slots, sideband, twins, words, first, room, steps,
-        types, state,
-    )  # fmt: skip
+    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
+    at: cython.Py_ssize_t = 0
+    hop: cython.Py_ssize_t
+    hops: cython.int
+    size: cython.Py_ssize_t
+    # No record is longer than its 16 bits of size.
+    while at <= 65536 and end - at >= 8:
+        hop = at
+        hops = 0
+        # A sample's id lies in its first 64 bytes.
+        while hops < _HOPS and end - hop >= 72:
+            size = _plausible(data, hop, id_at, ids, mask)
+            if size == 0:
+                hops = -1
+                break
+            hops += 1
+            if size > end - hop:
+                break
+            hop += size
+        if hops > 0:
+            return at
+        at += 8
+    return -1
 
 
 def id_spot(id: cython.ulonglong, mask: cython.ulonglong) -> int:

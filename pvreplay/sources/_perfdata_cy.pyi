@@ -29,24 +29,6 @@ CPU_LIMIT: int
 def scan(
     data: memoryview,
     end: int,
-    layouts: array[int],
-    id_at: int,
-    tail_id: int,
-    ids: array[int],
-    slots: bytearray,
-    sideband: bytearray,
-    twins: array[int],
-    words: memoryview | array[int],
-    first: int,
-    room: int,
-    types: array[int],
-    state: array[int],
-) -> int: ...
-def id_spot(id: int, mask: int) -> int: ...
-def event_number(id: int, ids: array[int], mask: int) -> int: ...
-def scan_steps(
-    data: memoryview,
-    end: int,
     until: int,
     layouts: array[int],
     id_at: int,
@@ -62,3 +44,6 @@ def scan_steps(
     types: array[int],
     state: array[int],
 ) -> int: ...
+def guess(data: memoryview | bytearray, end: int, id_at: int, ids: array[int]) -> int: ...
+def id_spot(id: int, mask: int) -> int: ...
+def event_of(id: int, ids: array[int], mask: int) -> int: ...

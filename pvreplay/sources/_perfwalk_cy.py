@@ -14,47 +14,25 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 if cython.compiled:
-    from cython.cimports.pvreplay.sources._perfdata_cy import event_of, scan_range
+    from cython.cimports.pvreplay.sources._perfdata_cy import event_of, guess, scan
     from cython.cimports.pvreplay.sources._tracepoint_cy import comm_of, decode_range
-    from cython.cimports.pvreplay.sources.hints import PV_PREFETCH, pread
+    from cython.cimports.pvreplay.sources.hints import fetch_ahead, pread
+    from cython.cimports.pvreplay.sources.loads import load32, load64
 else:
     from os import preadv
 
-    from pvreplay.sources._perfdata_cy import event_number as event_of
-    from pvreplay.sources._perfdata_cy import scan_steps as scan_range
-    from pvreplay.sources._tracepoint_cy import comm_number as comm_of
+    from pvreplay.sources._perfdata_cy import event_of, guess, scan
+    from pvreplay.sources._tracepoint_cy import comm_of
     from pvreplay.sources._tracepoint_cy import decode as decode_range
+    from pvreplay.sources.loads import load32, load64
 
 COMPILED = cython.compiled
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
-
-AHEAD = cython.declare(cython.Py_ssize_t, 4096)
 _NO_END = cython.declare(cython.Py_ssize_t, 1 << 62)
 BATCH = 256  # records found before they are decoded
 _BATCH = cython.declare(cython.Py_ssize_t, BATCH)
-_HOPS = cython.declare(cython.int, 32)  # records that follow each other where a guess holds
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load64(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_ulonglong, cython.address(data[at]))[0]
-    return _load32(data, at) | _load32(data, at + 4) << 32
 
 
 @cython.cfunc
@@ -110,7 +88,7 @@ def _switches(
     """The records of the samples that follow, as long as they are what most are.
 
     That is, switches (event *wanted*, see :func:`_plain_switch`) and events that are not wanted;
-    ``_scan`` and ``decode_range`` take the first that is neither, and would have given these the same
+    ``scan`` and ``decode_range`` take the first that is neither, and would have given these the same
     records.  Nothing here is worth a reason to stop: state[POS] is where it did.
     """
     pos: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, state[0])
@@ -151,17 +129,15 @@ def _switches(
     spot: cython.Py_ssize_t
     c: cython.ulonglong
     while n < room and pos < until and end - pos > near:
-        word = _load64(data, pos)
+        word = load64(data, pos)
         if cython.compiled:
-            # Memory is slower than this loop: have what comes soon on its way.
-            PV_PREFETCH(cython.address(data[pos + AHEAD]))
-            PV_PREFETCH(cython.address(data[pos + AHEAD + 64]))
+            fetch_ahead(data, pos)
         size = cython.cast(cython.Py_ssize_t, word >> 48)
         if word & _M32 != 9 or size < near or size > end - pos:
             break
         event = 0
         if id_at:
-            id = _load64(data, pos + id_at)
+            id = load64(data, pos + id_at)
             entry = (id * cython.cast(cython.ulonglong, 0x9E3779B1)) & _M32
             entry = ((entry ^ (entry >> 15)) & mask) * 2
             if ids[cython.cast(cython.Py_ssize_t, entry)] == id:
@@ -176,30 +152,30 @@ def _switches(
             continue
         if size < raw_at + least:
             break
-        length = cython.cast(cython.Py_ssize_t, _load32(data, pos + raw_at - 4))
-        cpu = _load32(data, pos + cpu_at)
+        length = cython.cast(cython.Py_ssize_t, load32(data, pos + raw_at - 4))
+        cpu = load32(data, pos + cpu_at)
         if length < least or length > size - raw_at or cpu >= 8192:
             break
-        time = _load64(data, pos + time_at)
-        prev = _load32(data, pos + prev_at)
-        following = _load32(data, pos + next_at)
-        low = _load64(data, pos + prev_comm_at)
-        high = _load64(data, pos + prev_comm_at + 8)
+        time = load64(data, pos + time_at)
+        prev = load32(data, pos + prev_at)
+        following = load32(data, pos + next_at)
+        low = load64(data, pos + prev_comm_at)
+        high = load64(data, pos + prev_comm_at + 8)
         value = prev if prev else cpu
         spot = cython.cast(cython.Py_ssize_t, value & recent) * 3
         if memo[spot] == low and memo[spot + 1] == high:
             c = memo[spot + 2]
         else:
             c = comm_of(data, pos + prev_comm_at, 16, keys, table, comms, memo, value)
-        low = _load64(data, pos + next_comm_at)
-        high = _load64(data, pos + next_comm_at + 8)
+        low = load64(data, pos + next_comm_at)
+        high = load64(data, pos + next_comm_at + 8)
         value = following if following else cpu
         spot = cython.cast(cython.Py_ssize_t, value & recent) * 3
         if memo[spot] == low and memo[spot + 1] == high:
             c |= memo[spot + 2] << 24
         else:
             c |= comm_of(data, pos + next_comm_at, 16, keys, table, comms, memo, value) << 24
-        value = _load64(data, pos + state_at) if long_state else _load32(data, pos + state_at)
+        value = load64(data, pos + state_at) if long_state else load32(data, pos + state_at)
         if programs[p + 14] != 0:
             if value & dead:
                 c |= cython.cast(cython.ulonglong, 2) << 48
@@ -210,7 +186,7 @@ def _switches(
             else:
                 c |= cython.cast(cython.ulonglong, 1) << 48
         words[n * 4] = time
-        words[n * 4 + 1] = cpu | head | _load32(data, pos + pid_at) << 32
+        words[n * 4 + 1] = cpu | head | load32(data, pos + pid_at) << 32
         words[n * 4 + 2] = prev | following << 32
         words[n * 4 + 3] = c
         if time > most:
@@ -249,7 +225,7 @@ def _walk(
     comms: cython.longlong[::1],
     memo: cython.ulonglong[::1],
 ) -> cython.Py_ssize_t:
-    """:func:`_scan` and ``decode_range`` in turns, a batch at a time, see :func:`walk`."""
+    """``scan`` and ``decode_range`` in turns, a batch at a time, see :func:`walk`."""
     switch: cython.Py_ssize_t = _plain_switch(layouts, programs)
     before: cython.ulonglong
     steps: cython.Py_ssize_t
@@ -280,7 +256,7 @@ def _walk(
                 continue
             # Most likely it is a single record that is neither: unless that was so the last time.
             steps = 1 if state[0] - before > 1024 else 64
-        found = scan_range(
+        found = scan(
             data, end, until, layouts, id_at, tail_id, ids, slots, sideband, twins, words, n, batch,
             steps, types, state,
         )  # fmt: skip
@@ -313,7 +289,7 @@ def walk(
     comms: cython.longlong[::1],
     memo: cython.ulonglong[::1],
 ) -> cython.Py_ssize_t:
-    """:func:`scan` and ``_tracepoint_cy.decode`` in turns, a batch at a time; returns the end of *words*.
+    """Scan and decode in turns, a batch at a time; returns the end of what is in *words*.
 
     Stops also before a record that starts at or behind *until* (REACHED; with *until* > *end* never),
     and when there may be no room for the names of another batch (COMMS).  The payloads of a batch are
@@ -325,67 +301,6 @@ def walk(
             state, programs, numbers, keys, table, comms, memo,
         )  # fmt: skip
     return first  # noqa: RET504
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _plausible(
-    data: "const unsigned char[::1]",
-    at: cython.Py_ssize_t,
-    id_at: cython.Py_ssize_t,
-    ids: cython.ulonglong[::1],
-    mask: cython.ulonglong,
-) -> cython.Py_ssize_t:
-    """The size of the record that seems to stand here; 0 when none does.  At least 8 bytes are there."""
-    word: cython.ulonglong = _load64(data, at)
-    type: cython.ulonglong = word & _M32
-    size: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, word >> 48)
-    if size < 8 or size & 7 != 0 or type == 0 or type > 86 or 22 < type < 64:
-        return 0
-    if type == 9 and id_at and (size < id_at + 8 or event_of(_load64(data, at + id_at), ids, mask) < 0):
-        return 0
-    return size
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def _guess(
-    data: "const unsigned char[::1]",
-    end: cython.Py_ssize_t,
-    id_at: cython.Py_ssize_t,
-    ids: cython.ulonglong[::1],
-) -> cython.Py_ssize_t:
-    """Where the first record in *data* seems to begin; -1 when no place looks like it.
-
-    A place from which a chain of records leads on, each of a known type and a size of whole words,
-    samples with a known id.
-    """
-    mask: cython.ulonglong = cython.cast(cython.ulonglong, len(ids) // 2) - 1
-    at: cython.Py_ssize_t = 0
-    hop: cython.Py_ssize_t
-    hops: cython.int
-    size: cython.Py_ssize_t
-    # No record is longer than its 16 bits of size.
-    while at <= 65536 and end - at >= 8:
-        hop = at
-        hops = 0
-        # A sample's id lies in its first 64 bytes.
-        while hops < _HOPS and end - hop >= 72:
-            size = _plausible(data, hop, id_at, ids, mask)
-            if size == 0:
-                hops = -1
-                break
-            hops += 1
-            if size > end - hop:
-                break
-            hop += size
-        if hops > 0:
-            return at
-        at += 8
-    return -1
 
 
 @cython.cfunc
@@ -459,7 +374,7 @@ def part(
                 break
             begin = 0
             if state[11] == 0:
-                begin = _guess(buffer, got, id_at, ids)
+                begin = guess(buffer, got, id_at, ids)
                 if begin < 0:
                     break
                 state[11] = cython.cast(cython.ulonglong, at + begin + 1)

@@ -14,6 +14,12 @@ try:
 except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
+if cython.compiled:
+    from cython.cimports.pvreplay.sources.hints import PV_PREFETCH
+    from cython.cimports.pvreplay.sources.loads import load32
+else:
+    from pvreplay.sources.loads import load32
+
 COMPILED = cython.compiled
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
@@ -30,16 +36,6 @@ MISSED = 6  # pages before which events are missing
 STATE_INTS = 7
 
 AHEAD = cython.declare(cython.Py_ssize_t, 2048)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
 
 
 @cython.boundscheck(False)
@@ -89,8 +85,8 @@ def scan(
             if at == 0:
                 if end - page < page_size:
                     break
-                time = _load32(data, page + time_at) | _load32(data, page + time_at + 4) << 32
-                commit = _load32(data, page + commit_at)
+                time = load32(data, page + time_at) | load32(data, page + time_at + 4) << 32
+                commit = load32(data, page + commit_at)
                 size = cython.cast(cython.Py_ssize_t, commit & 0x7FFFFFF)
                 if size > page_size - data_at:
                     state[4] += 1
@@ -106,8 +102,8 @@ def scan(
                     words[n * 4 + 2] = 0
                     words[n * 4 + 3] = 0
                     if (commit >> 30) & 1 and size + commit_size <= page_size - data_at:
-                        words[n * 4 + 2] = _load32(data, stop)
-                        if commit_size == 8 and _load32(data, stop + 4) != 0:
+                        words[n * 4 + 2] = load32(data, stop)
+                        if commit_size == 8 and load32(data, stop + 4) != 0:
                             words[n * 4 + 2] = _M32
                     n += 1
                     continue
@@ -116,11 +112,11 @@ def scan(
                 at = 0
                 state[5] += 1
                 continue
-            header = _load32(data, at)
+            header = load32(data, at)
             if cython.compiled:  # noqa: SIM102  (known when it is compiled)
                 # Memory is slower than this loop: have what comes soon on its way.
                 if at < near:
-                    pv_fetch(cython.address(data[at + AHEAD]))  # noqa: F821  (_ring_cy.pxd)
+                    PV_PREFETCH(cython.address(data[at + AHEAD]))
             kind = header & 31
             delta = header >> 5
             if kind >= 1 and kind <= 28:
@@ -134,7 +130,7 @@ def scan(
                 at = stop
                 continue
             elif kind == 0:
-                stamp = _load32(data, at + 4)
+                stamp = load32(data, at + 4)
                 payload = at + 8
                 if stamp < 4 or stamp - 4 > cython.cast(cython.ulonglong, stop - payload):
                     state[4] += 1
@@ -143,7 +139,7 @@ def scan(
                 size = cython.cast(cython.Py_ssize_t, stamp) - 4
                 at = payload + ((size + 3) // 4) * 4
             elif kind == 29:
-                stamp = _load32(data, at + 4)
+                stamp = load32(data, at + 4)
                 if delta == 0:
                     at = stop
                 elif stamp < 4 or stamp > cython.cast(cython.ulonglong, stop - at - 4):
@@ -154,7 +150,7 @@ def scan(
                     at += 4 + ((cython.cast(cython.Py_ssize_t, stamp) + 3) // 4) * 4
                 continue
             else:
-                stamp = (_load32(data, at + 4) << 27) | delta
+                stamp = (load32(data, at + 4) << 27) | delta
                 at += 8
                 if kind == 30:
                     time = (time + stamp) & _M64

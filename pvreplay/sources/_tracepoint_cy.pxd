@@ -14,7 +14,7 @@ cdef Py_ssize_t decode_range(
     unsigned long long[::1] memo,
 ) noexcept nogil
 
-cdef unsigned long long comm_of(
+cpdef unsigned long long comm_of(
     const unsigned char[::1] data,
     Py_ssize_t at,
     long long size,

@@ -20,6 +20,11 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
 
 from pvreplay.sources import records
 
+if cython.compiled:
+    from cython.cimports.pvreplay.sources.loads import load16, load32, load64
+else:
+    from pvreplay.sources.loads import load16, load32, load64
+
 COMPILED = cython.compiled
 
 # Types of records.py that perf's own records become, and those with a comm.
@@ -59,50 +64,20 @@ _C_BASENAME = cython.declare(cython.int, 5)
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _load16(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_ushort, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load64(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_ulonglong, cython.address(data[at]))[0]
-    return _load32(data, at) | _load32(data, at + 4) << 32
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
 def _number(
     data: "const unsigned char[::1]", at: cython.Py_ssize_t, size: cython.longlong, signed: cython.bint
 ) -> cython.ulonglong:
     """A field of 0 (nothing), 1, 2, 4 or 8 bytes, sign-extended to 64 bits on demand."""
     value: cython.ulonglong
     if size == 4:
-        value = _load32(data, at)
+        value = load32(data, at)
         if signed and value >> 31:
             value |= cython.cast(cython.ulonglong, 0xFFFFFFFF00000000)
         return value
     if size == 8:
-        return _load64(data, at)
+        return load64(data, at)
     if size == 2:
-        value = _load16(data, at)
+        value = load16(data, at)
         if signed and value >> 15:
             value |= cython.cast(cython.ulonglong, 0xFFFFFFFFFFFF0000)
         return value
@@ -202,7 +177,7 @@ def _short_word(
     return value
 
 
-@cython.cfunc
+@cython.ccall
 @cython.nogil
 @cython.exceptval(check=False)
 def comm_of(
@@ -222,8 +197,8 @@ def comm_of(
     number: cython.ulonglong
     if size >= 16:
         # Few tasks switch most of the time: the last ones' bytes are kept as they came.
-        low = _load64(data, at)
-        high = _load64(data, at + 8)
+        low = load64(data, at)
+        high = load64(data, at + 8)
         spot = cython.cast(cython.Py_ssize_t, owner & (cython.cast(cython.ulonglong, len(memo) // 3) - 1)) * 3
         if memo[spot] == low and memo[spot + 1] == high:
             return memo[spot + 2]
@@ -251,7 +226,7 @@ def _located(
     memo: cython.ulonglong[::1],
 ) -> cython.ulonglong:
     """The number of the string a __data_loc word points to (cut to a comm's 15 bytes)."""
-    word: cython.ulonglong = _load32(data, at)
+    word: cython.ulonglong = load32(data, at)
     start: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, word & 0xFFFF)
     size: cython.Py_ssize_t = cython.cast(cython.Py_ssize_t, word >> 16)
     i: cython.Py_ssize_t
@@ -359,18 +334,18 @@ def decode_range(
         handler = programs[p]
         pid = w1 >> 32
         if programs[p + 3] >= 0:
-            pid = _load32(data, at + programs[p + 3])
+            pid = load32(data, at + programs[p + 3])
         flags = cython.cast(cython.ulonglong, programs[p + 11])
         head = (w1 & 0xFFFF) | cython.cast(cython.ulonglong, programs[p + 1]) << 16
         if handler == _SWITCH:
-            a = _load32(data, at + programs[p + 4])
-            b = _load32(data, at + programs[p + 5])
+            a = load32(data, at + programs[p + 4])
+            b = load32(data, at + programs[p + 5])
             size = programs[p + 8]
             if size >= 16:
                 # Who is switched out is who was switched to before, most of the time.
                 spot = at + programs[p + 6]
-                low = _load64(data, spot)
-                high = _load64(data, spot + 8)
+                low = load64(data, spot)
+                high = load64(data, spot + 8)
                 if low != last_low or high != last_high:
                     last_low = low
                     last_high = high
@@ -379,8 +354,8 @@ def decode_range(
                     last_comm = comm_of(data, spot, size, keys, table, state, memo, value)
                 c = last_comm
                 spot = at + programs[p + 7]
-                low = _load64(data, spot)
-                high = _load64(data, spot + 8)
+                low = load64(data, spot)
+                high = load64(data, spot + 8)
                 if low != last_low or high != last_high:
                     last_low = low
                     last_high = high
@@ -458,13 +433,13 @@ def decode_range(
         else:
             # perf's own records: the payload is what follows the record's header.
             misc = words[w + 3] >> 32
-            value = _load32(data, at)
+            value = load32(data, at)
             b = 0
             c = 0
             if handler == _PERF_COMM:
                 # u32 pid, tid; char comm[].  Bit 13 of misc: it comes from exec.
                 # Without a time it is perf's own account of the tasks that were there before.
-                a = _load32(data, at + 4)
+                a = load32(data, at + 4)
                 c = comm_of(data, at + 8, length - 8, keys, table, state, memo, a)
                 if words[w] == 0:
                     head = (w1 & 0xFFFF) | _REC_INFO << 16
@@ -474,10 +449,10 @@ def decode_range(
                     b = a
             elif handler == _PERF_TASK:
                 # u32 pid, ppid, tid, ptid; u64 time: a birth, or (program number 4) a death.
-                a = _load32(data, at + 8)
+                a = load32(data, at + 8)
                 if programs[p + 4] == 0:
-                    b = _load32(data, at + 12)
-                    flags = 1 if value == _load32(data, at + 4) else 2
+                    b = load32(data, at + 12)
+                    flags = 1 if value == load32(data, at + 4) else 2
                     if words[w] == 0:
                         # Synthesized: the children of kthreadd (2), and kthreadd, are kernel threads.
                         head = (w1 & 0xFFFF) | _REC_INFO << 16
@@ -487,19 +462,19 @@ def decode_range(
                 # u32 pid, tid; ...: whoever has a mapping of a file is no kernel thread.
                 if words[w] != 0 or value == _M32 or value == 0:
                     continue
-                a = _load32(data, at + 4)
+                a = load32(data, at + 4)
                 b = value
             elif handler == _PERF_SWITCH:
                 # u32 next_prev_pid, next_prev_tid.  Only the half "in" makes a switch.
                 if (misc >> 13) & 1:
                     continue
-                a = _load32(data, at + 4)
+                a = load32(data, at + 4)
                 b = pid
                 if programs[p + 4] == 0:  # without the other side's number
                     a = 0
             elif handler == _PERF_LOST:
                 # u64 id, lost
-                value = _load64(data, at + 8)
+                value = load64(data, at + 8)
                 a = value if value < _M32 else _M32
             else:
                 continue
@@ -528,20 +503,6 @@ def decode(
     with cython.nogil:
         last = decode_range(data, words, first, last, tag, programs, numbers, keys, table, state, memo)
     return last  # noqa: RET504
-
-
-def comm_number(
-    data: "const unsigned char[::1]",
-    at: cython.Py_ssize_t,
-    size: cython.longlong,
-    keys: cython.ulonglong[::1],
-    table: cython.uint[::1],
-    state: cython.longlong[::1],
-    memo: cython.ulonglong[::1],
-    owner: cython.ulonglong,
-) -> int:
-    """:func:`comm_of` for callers in Python."""
-    return comm_of(data, at, size, keys, table, state, memo, owner)
 
 
 @cython.boundscheck(False)

@@ -18,7 +18,7 @@ def decode(
     state: array[int],
     memo: array[int],
 ) -> int: ...
-def comm_number(
+def comm_of(
     data: memoryview,
     at: int,
     size: int,

@@ -12,6 +12,11 @@ try:
 except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
+if cython.compiled:
+    from cython.cimports.pvreplay.sources.loads import load32
+else:
+    from pvreplay.sources.loads import load32
+
 COMPILED = cython.compiled
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
@@ -40,16 +45,6 @@ HYPERCALL_V2 = 0x20100D
 SUBCALL = 0x20200E
 
 
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def _load32(data: "const unsigned char[::1]", at: cython.Py_ssize_t) -> cython.ulonglong:
-    if cython.compiled:
-        return cython.cast(cython.p_uint, cython.address(data[at]))[0]
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
-
-
 @cython.boundscheck(False)
 @cython.wraparound(False)
 def scan(
@@ -75,7 +70,7 @@ def scan(
         used += events[spot * 2] != 0
     with cython.nogil:
         while end - pos >= 4:
-            head = _load32(data, pos)
+            head = load32(data, pos)
             event = head & 0x0FFFFFFF
             extra = cython.cast(cython.Py_ssize_t, (head >> 28) & 7)
             at = pos + 4
@@ -85,7 +80,7 @@ def scan(
             if size > end - pos:
                 break
             if head >> 31:
-                cycles = _load32(data, pos + 4) | _load32(data, pos + 8) << 32
+                cycles = load32(data, pos + 4) | load32(data, pos + 8) << 32
                 if state[3] == 0 or cycles < state[3]:
                     state[3] = cycles
                 if cycles > state[4]:
@@ -108,7 +103,7 @@ def scan(
                 spot = (spot + 1) & 4095
             if extra:
                 if event == 0x20100D or event == 0x20200E:
-                    number = _load32(data, at) & 0xFFFFF
+                    number = load32(data, at) & 0xFFFFF
                     if number >= 64:
                         state[7] += 1
                     elif event == 0x20200E:
@@ -116,17 +111,17 @@ def scan(
                     else:
                         calls[cython.cast(cython.Py_ssize_t, number)] += 1
                 elif event & ~cython.cast(cython.ulonglong, 0x100) == 0x201001:
-                    number = _load32(data, pos + size - 4)
+                    number = load32(data, pos + size - 4)
                     if number >= 64:
                         state[7] += 1
                     else:
                         calls[cython.cast(cython.Py_ssize_t, number)] += 1
                 elif event == 0x1F003:
-                    state[1] = _load32(data, at)
+                    state[1] = load32(data, at)
                     if state[1] < 8192 and state[1] >= state[2]:
                         state[2] = state[1] + 1
                 elif event == 0x1F001:
-                    state[5] += _load32(data, at)
+                    state[5] += load32(data, at)
             pos += size
         state[0] += records
     return pos

@@ -61,8 +61,8 @@ def _samples(data: memoryview, number: int, layouts: Layouts) -> list[tuple[int,
     state = array("Q", bytes(8 * engine.STATE_INTS))
     words = array("Q", bytes(32 * SAMPLES))
     count = engine.scan(
-        data, len(data), layouts.rows, layouts.id_at, layouts.tail_id, layouts.ids, slots, side,
-        layouts.twins, words, 0, SAMPLES, array("q", bytes(8 * 256)), state,
+        data, len(data), len(data) + 1, layouts.rows, layouts.id_at, layouts.tail_id, layouts.ids, slots,
+        side, layouts.twins, words, 0, SAMPLES, len(data), array("q", bytes(8 * 256)), state,
     )  # fmt: skip
     return [
         (words[4 * i + 1] & 0xFFFF, words[4 * i + 2], words[4 * i + 3] & 0xFFFFFFFF) for i in range(count)
