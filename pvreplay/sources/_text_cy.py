@@ -35,9 +35,11 @@ ACT_RAW = 7
 S_RECORDS = 0  # records in words
 S_TIME = 1  # time of the last event line
 S_INTEGER = 2  # 1 after a time without a decimal point
+S_ENTRIES = 3  # lines of an event, whether it gives a record or not
 S_RAW = 4  # a bit for each system call number below RAW_MAX that gives a record
 RAW_MAX = 512
-STATE_WORDS = 4 + 8
+S_CPUS = 12  # a bit for each CPU of those lines, modulo 64
+STATE_WORDS = 4 + 8 + 1
 
 _M32 = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 _M64 = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
@@ -409,6 +411,8 @@ def _line(
         words[k + 3] = 0
         state[0] += 1
     state[1] = time
+    state[3] += 1
+    state[12] |= cython.cast(cython.ulonglong, 1) << (cpu & 63)
     if integer:
         state[2] = 1
     return _next_line(data, q, end)

@@ -13,8 +13,10 @@ ACT_RAW: int
 S_RECORDS: int
 S_TIME: int
 S_INTEGER: int
+S_ENTRIES: int
 S_RAW: int
 RAW_MAX: int
+S_CPUS: int
 STATE_WORDS: int
 
 def hash_name(name: bytes) -> int: ...

@@ -41,7 +41,10 @@ _VERBOSE: Final = re.compile(
 )
 _EVENT: Final = re.compile(rb"(?:\w+:)?(\w+):(?:\s+(.*)|)$", re.DOTALL)
 _LOST: Final = re.compile(rb"CPU:(\d{1,5}) \[(?:LOST )?(\d*) ?EVENTS(?: DROPPED)?\]")
-_ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: (\d+)/(\d+)")
+_ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: (\d+)/(\d+)(?:\s+#P:(\d+))?")
+_TRACER: Final = re.compile(rb"# tracer: (\w+)")
+_A_LINE_EACH: Final = (b"nop", b"function")
+"""Tracers that write each entry of the buffer as one line; function_graph writes a pair as one."""
 
 COMM_MAX: Final = 15
 STYLES: Final = ("ftrace", "perf", "latency", "verbose")
@@ -64,6 +67,13 @@ class LineParser:
         """Lines of a known event that could not be parsed."""
         self.last_ns = 0
         self.pending = b""
+        self.entries = 0
+        """Lines of an event seen here, whether it gave a record or not."""
+        self.cpus = 0
+        """A bit for each CPU of those lines, modulo 64."""
+        self._tracer = b""
+        self._headers: list[tuple[int, int]] = []
+        self._losses = False
 
     def parse(self, line: bytes) -> list[Record]:
         """Records of one line (without its newline): mostly none or one."""
@@ -88,12 +98,31 @@ class LineParser:
             self.bad_lines += 1
             self.pending = b""
 
+    def missing(self, entries: int, cpus: int) -> int:
+        """How many of the entries that the header names are no line here; *entries* and *cpus* are
+        those of the lines another scanner took.
+
+        0 where the header does not bind.  With several headers, another tracer or entries lost while
+        the buffer was printed, lines are not entries; and `per_cpu/cpuN/trace` has the entries of all
+        CPUs in its header (print_event_info in kernel/trace/trace.c), so that one CPU's lines of a
+        machine that has more say nothing.
+        """
+        if len(self._headers) != 1 or self._tracer not in _A_LINE_EACH or self._losses:
+            return 0
+        named, online = self._headers[0]
+        if online != 1 and (self.cpus | cpus).bit_count() < 2:
+            return 0
+        return max(0, named - self.entries - entries)
+
     def _parse(self, line: bytes) -> list[Record] | None:
         """None: a known event, but malformed."""
         prefix = self.prefix(line)
         if prefix is None:
             return self._other(line)
         comm, pid, tgid, cpu, time_ns, text = prefix
+        if not self.pending:  # else it was counted when its first line came
+            self.entries += 1
+            self.cpus |= 1 << (cpu & 63)
         if cpu >= CPU_MAX:
             return None
         named = _EVENT.match(text)
@@ -159,11 +188,17 @@ class LineParser:
         found = _LOST.search(line[:80])
         if found and line.lstrip().startswith(b"CPU:"):
             cpu = int(found[1])
+            self._losses = True
             if cpu < CPU_MAX:
                 return [r.record(self.last_ns, cpu, r.LOST, UNKNOWN_PID, int(found[2] or b"0"))]
         found = _ENTRIES.match(line)
         if found:
             self.overwritten += max(0, int(found[2]) - int(found[1]))
+            self._headers.append((int(found[1]), int(found[3] or b"0")))
+            return []
+        found = _TRACER.match(line)
+        if found:
+            self._tracer = found[1]
         return []
 
 

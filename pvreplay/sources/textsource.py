@@ -183,7 +183,12 @@ class TextSource:
         self.damage = str(getattr(self._stream, "damage", ""))
         if lines.integer_clock or self._state[fast.S_INTEGER]:
             self.clock = "counts, not seconds (counter, uptime or x86-tsc)"
-        for name, count in (("unparsed_lines", lines.bad_lines), ("overwritten_events", lines.overwritten)):
+        missing = lines.missing(self._state[fast.S_ENTRIES], self._state[fast.S_CPUS])
+        for name, count in (
+            ("unparsed_lines", lines.bad_lines),
+            ("overwritten_events", lines.overwritten),
+            ("missing_lines", missing),
+        ):
             if count:
                 self.doubts[name] = count
         lines.bad_lines = lines.overwritten = 0
