@@ -10,6 +10,7 @@ import pytest
 
 from pvreplay.cli import together
 from pvreplay.errors import TraceError
+from pvreplay.replay import run as replaying
 from pvreplay.sources import ahead, parallel
 from tests.binary_tools import DAT32, DAT64, PAGES, PERF
 from tests.cli_helpers import NO_SWITCH
@@ -28,6 +29,7 @@ def _worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads even for the small files of the tests."""
     monkeypatch.setattr(ahead, "WORTH_BYTES", 0)
     monkeypatch.setattr(together, "WORTH_BYTES", 0)
+    monkeypatch.setattr(replaying, "WORTH_BYTES", 1)
 
 
 @pytest.fixture(scope="module")

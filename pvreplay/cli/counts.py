@@ -89,11 +89,12 @@ def command(
 def _count(path: str, kernel: Kernel, assume: dict[str, str], level: str | None) -> Histogram:
     from pvreplay.replay.run import replay
     from pvreplay.sources.detect import open_trace
+    from pvreplay.sources.parallel import jobs
 
     saved = None if assume or level else read_counts(path, kernel)
     if saved is not None:
         return saved
-    hist = replay(open_trace(path, assume=assume, level=level), kernel)
+    hist = replay(open_trace(path, assume=assume, level=level), kernel, jobs=jobs)
     if not hist.switches:
         raise TraceError(
             f"{path}: no switch in {hist.events:,} events" + (f"; {hist.damage}" if hist.damage else ""),

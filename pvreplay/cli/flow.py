@@ -91,7 +91,7 @@ def make_report(
             from pvreplay.replay.price import price
             from pvreplay.replay.run import replay
 
-            hist = counted or replay(trace, kernel, progress=bar, window_ns=window_ns)
+            hist = counted or replay(trace, kernel, progress=bar, window_ns=window_ns, jobs=_jobs)
             if keep is not None:
                 hist = keep.cut_some(hist)
             report = price(hist, kernel, backends, policy=contract, jobs=_jobs)

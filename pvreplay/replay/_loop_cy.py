@@ -43,8 +43,11 @@ A key is payload | CPU << 27 | task << 40; payload is the shape, or bit 26 and
 :func:`_run` itself does what nearly all events need: a switch whose unit is in
 the table already, an FPU instruction.  Everything else goes to
 :func:`_odd_switch`, :func:`_section` and :func:`_state`, which stay out of line
-because each is called from two places.  All of it is one file because the C
+because each is called from two places or more.  All of it is one file because the C
 compiler has to see both sides of a call to pass pointers instead of memoryviews.
+
+:func:`scout` follows who runs where and whose FPU is live, and counts nothing: for a thread that is to
+begin in the middle of a trace (:mod:`pvreplay.replay.split`).
 
 C integers wrap and Python's do not: whatever may exceed its width is masked.
 """
@@ -794,6 +797,113 @@ def run(
     return status
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def _scout(
+    ev: cython.const[cython.ulonglong][::1],
+    begin: cython.ulonglong,
+    end: cython.ulonglong,
+    cpus: cython.uint[::1],
+    clocks: cython.ulonglong[::1],
+    tasks: cython.uint[::1],
+    ldt: cython.uint[::1],
+    table: cython.ulonglong[::1],
+    st: cython.ulonglong[::1],
+) -> cython.int:
+    MASK32: cython.ulonglong = 0xFFFFFFFF
+    MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
+    MASK64 = MASK64 * 2 + 1
+    CPU_MAX: cython.ulonglong = 8192
+    USED_MATH: cython.uint = 1 << 2
+    USEDFPU: cython.uint = 1 << 5
+    COUNTER: cython.uint = 0xFF000000
+    IN_LAZY_TLB: cython.uint = 1 << 30
+    nr_cpus: cython.ulonglong = st[32]
+    nr_tasks: cython.ulonglong = st[33]
+    lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
+    eager_from: cython.uint = cython.cast(cython.uint, st[42])
+    any_math: cython.uint = cython.cast(cython.uint, st[43])
+    kept: cython.uint = cython.cast(cython.uint, st[49])
+    i: cython.ulonglong = begin
+    w: cython.ulonglong
+    cpu: cython.ulonglong
+    kind: cython.uint
+    arg: cython.ulonglong
+    idle: cython.ulonglong
+    n: cython.ulonglong
+    p: cython.ulonglong
+    pf: cython.uint
+    nf: cython.uint
+    eager: cython.uint
+    status: cython.int = 0
+    if st[15]:
+        st[9] = i
+        return 1 if st[15] & 1 else 3
+    while i < end:
+        w = ev[2 * i + 1]
+        cpu = w >> 32 & 0xFFFF
+        kind = cython.cast(cython.uint, w >> 48 & 0xFF)
+        if cpu >= nr_cpus:
+            status = 10
+            break
+        p = cpus[cpu * 32]
+        pf = tasks[p]
+        if kind == 1 or kind == 29:  # SWITCH, BEGIN
+            arg = w & MASK32
+            if arg >= nr_tasks:
+                status = 11
+                break
+            idle = (arg != 0) - cython.cast(cython.ulonglong, 1) & MASK64
+            n = (arg + CPU_MAX & ~idle | cpu & idle) * 8
+            tasks[p] = pf & (kept | (COUNTER if pf & USEDFPU else 0))
+            nf = tasks[n]
+            eager = (nf >> 24) >= eager_from
+            eager &= nf >> 2 | any_math
+            tasks[n] = cython.cast(cython.uint, (nf | eager << 5) + (eager << 24) & MASK32)
+            cpus[cpu * 32] = cython.cast(cython.uint, n)
+            cpus[cpu * 32 + 1] = tasks[n + 1] if tasks[n + 1] else cpus[cpu * 32 + 1] | IN_LAZY_TLB
+        elif kind == 3:  # FPU
+            if lazy_fpu and not pf & USEDFPU:
+                tasks[p] = cython.cast(cython.uint, (pf | USEDFPU | USED_MATH) + (1 << 24) & MASK32)
+        elif kind < 15 or kind > 31 or kind == 28:
+            status = _state(cpus, clocks, tasks, ldt, table, st, ev[2 * i], w, 0)
+            if status:
+                break
+        clocks[cpu * 16 + 2] = ev[2 * i]
+        i += 1
+        if st[15]:
+            status = 1 if st[15] & 1 else 3
+            break
+    st[9] = i
+    return status
+
+
+def scout(
+    ev: cython.const[cython.ulonglong][::1],
+    begin: cython.ulonglong,
+    end: cython.ulonglong,
+    cpus: cython.uint[::1],
+    clocks: cython.ulonglong[::1],
+    tasks: cython.uint[::1],
+    ldt: cython.uint[::1],
+    table: cython.ulonglong[::1],
+    buf: cython.ulonglong[::1],
+    seqtab: cython.ulonglong[::1],
+    arena: cython.ulonglong[::1],
+    st: cython.ulonglong[::1],
+):
+    """Follow events *begin* .. *end* - 1 of *ev* as :func:`run` does, for the state of tasks alone.
+
+    Nothing is counted that is worth reading, and what sections and interrupts leave in a CPU's words is
+    left to the events that :func:`run` replays afterwards.
+    """
+    status: cython.int
+    with cython.nogil:
+        status = _scout(ev, begin, end, cpus, clocks, tasks, ldt, table, st)
+    return status
+
+
 def finish(
     cpus: cython.uint[::1],
     clocks: cython.ulonglong[::1],
@@ -821,60 +931,3 @@ def finish(
             st[11] = clocks[cpu * 16 + 2]
         st[9] += 1
     return 0
-
-
-def move(
-    old: cython.ulonglong[::1],
-    old_bits: cython.ulonglong,
-    table: cython.ulonglong[::1],
-    bits: cython.ulonglong,
-    rows: cython.ulonglong,
-):
-    """Put the *rows* rows of the table *old* into the larger *table* of 2***bits* slots."""
-    HASH: cython.ulonglong = 0x1E3779B97F4A7C15
-    MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
-    MASK64 = MASK64 * 2 + 1
-    old_size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << old_bits
-    size: cython.ulonglong = cython.cast(cython.ulonglong, 2) << bits
-    i: cython.ulonglong
-    slot: cython.ulonglong
-    i = 0
-    while i < old_size:
-        if old[i]:
-            slot = (((old[i] ^ MASK64) * HASH & MASK64) >> (64 - bits)) * 2
-            while table[slot]:
-                slot = (slot + 2) & (size - 1)
-            table[slot] = old[i]
-            table[slot + 1] = old[i + 1]
-        i += 2
-    for i in range(rows * 3):
-        table[size + i] = old[old_size + i]
-
-
-def rehash(
-    seqtab: cython.ulonglong[::1], arena: cython.ulonglong[::1], bits: cython.ulonglong, end: cython.ulonglong
-):
-    """Fill an empty ``seqtab`` of 2***bits* slots with the sequences of ``arena`` up to word *end*."""
-    HASH: cython.ulonglong = 0x1E3779B97F4A7C15
-    MASK64: cython.ulonglong = 0x7FFFFFFFFFFFFFFF
-    MASK64 = MASK64 * 2 + 1
-    MASK32: cython.ulonglong = 0xFFFFFFFF
-    MASK40: cython.ulonglong = 0xFFFFFFFFFF
-    last: cython.ulonglong = (cython.cast(cython.ulonglong, 1) << bits) - 1
-    at: cython.ulonglong = 0
-    start: cython.ulonglong
-    h: cython.ulonglong
-    slot: cython.ulonglong
-    while at < end:
-        h = arena[at] & MASK32
-        start = at + 1
-        at = start + h
-        slot = start
-        while slot < at:
-            h = (h ^ (arena[slot] << 8 & MASK64 | arena[slot] >> 56)) * HASH & MASK64
-            slot += 1
-        slot = h >> (64 - bits)
-        h = h & MASK40 ^ h >> 40
-        while seqtab[slot]:
-            slot = (slot + 1) & last
-        seqtab[slot] = h << 40 & MASK64 | start

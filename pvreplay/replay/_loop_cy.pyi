@@ -13,6 +13,20 @@ def run(
     arena: memoryview,
     st: memoryview,
 ) -> int: ...
+def scout(
+    ev: memoryview,
+    begin: int,
+    end: int,
+    cpus: memoryview,
+    clocks: memoryview,
+    tasks: memoryview,
+    ldt: memoryview,
+    table: memoryview,
+    buf: memoryview,
+    seqtab: memoryview,
+    arena: memoryview,
+    st: memoryview,
+) -> int: ...
 def finish(
     cpus: memoryview,
     clocks: memoryview,
@@ -23,5 +37,3 @@ def finish(
     arena: memoryview,
     st: memoryview,
 ) -> int: ...
-def move(old: memoryview, old_bits: int, table: memoryview, bits: int, rows: int) -> None: ...
-def rehash(seqtab: memoryview, arena: memoryview, bits: int, end: int) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from pvreplay.errors import TraceError
 from pvreplay.replay.build import COMPILED, loop_module
@@ -12,10 +12,14 @@ from pvreplay.trace.events import CPU_MAX
 
 if TYPE_CHECKING:
     from pvreplay.kernels.model import Kernel
+    from pvreplay.replay.split import Second
     from pvreplay.replay.state import Room, State
     from pvreplay.trace.model import Chunk, Task, Trace
 
 __all__ = ["COMPILED", "replay"]
+
+WORTH_BYTES: Final = 32 << 20
+"""Smaller traces are replayed by one thread: 2 million events take 25 ms."""
 
 
 def replay(
@@ -26,6 +30,7 @@ def replay(
     interpreted: bool = False,
     window_ns: tuple[int, int] | None = None,
     room: Room | None = None,
+    jobs: Callable[[], int] | None = None,
 ) -> Histogram:
     """Count the units of *trace* as *kernel* would run it.
 
@@ -34,22 +39,56 @@ def replay(
     with the same result.  *window_ns* = (from, until) counts only what happens
     at from <= time < until; the state follows the whole trace (events, lost
     events and doubts are always those of the whole trace).  *room* sets how
-    large the arrays are at first.
+    large the arrays are at first.  *jobs* tells how many threads may work at
+    once: a second one replays the later part of a large trace.bin
+    (:mod:`pvreplay.replay.split`), with the same result.
 
     Raises :class:`TraceError` naming the place of an event that cannot be: a
     CPU, task, mm, op or kind that does not exist.  A trace without a switch is
     no error here.
     """
-    from pvreplay.replay.state import MAX_EVENTS, State
+    from pvreplay.replay.state import State
 
     loop = loop_module(interpreted=interpreted)
     path = trace.meta.path
     if trace.meta.cpus > CPU_MAX:
         raise TraceError(f"{path}: {trace.meta.cpus} CPUs", f"At most {CPU_MAX} are possible on x86.")
-    state = State(kernel, trace.meta.cpus or CPU_MAX, room=room, window_ns=window_ns)
+
+    def fresh() -> State:
+        return State(kernel, trace.meta.cpus or CPU_MAX, room=room, window_ns=window_ns)
+
+    second = None
+    if jobs is not None and getattr(trace, "size_bytes", int)() >= WORTH_BYTES and jobs() > 1:
+        from pvreplay.replay.split import second_thread
+
+        second = second_thread(trace, fresh(), loop)
+    if second is None:
+        return _replay(trace, kernel, fresh(), loop, progress, None)
+    try:
+        return _replay(trace, kernel, fresh(), loop, progress, second)
+    finally:
+        second.end()
+
+
+def _replay(
+    trace: Trace,
+    kernel: Kernel,
+    state: State,
+    loop: Any,
+    progress: Callable[[int], None] | None,
+    second: Second | None,
+) -> Histogram:
+    from pvreplay.replay.state import MAX_EVENTS
+
+    path = trace.meta.path
     tasks: list[Task] = []
     events = 0
     for chunk in trace.chunks():
+        if second is not None and second.is_due(chunk.offset):
+            if second.joined(chunk.offset, state, progress):
+                state.absorb(second.state)
+                return _histogram(trace, kernel, state, second.tasks, second.events)
+            second = None
         state.at = 0
         try:
             for task in chunk.tasks:

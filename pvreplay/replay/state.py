@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from pvreplay.errors import TraceError, UsageError
 from pvreplay.machine.shape import UNIT_LEAVE_MM, UNIT_NM, UNIT_SEQ, UNIT_SWITCH
-from pvreplay.replay import _rows_cy as lookup
+from pvreplay.replay import _tables_cy as tables
 from pvreplay.replay.histogram import Row
 from pvreplay.trace.events import CPU_MAX, MM_MAX, TASK_MAX
 
@@ -42,17 +42,21 @@ P_DROPPED = 50
 S_ROWS, S_SEQUENCES, S_ITEMS, S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN = range(8)
 S_UNMATCHED, S_NEXT, S_EARLIEST, S_LATEST, S_HIGHEST_CPU, S_UNFINISHED, S_ANY_LDT, S_TIGHT = range(8, 16)
 
+_SUMS: Final = (S_SWITCHES, S_SELF, S_DISORDER, S_LOST, S_LOST_UNKNOWN, S_UNMATCHED, S_UNFINISHED)
+"""The totals that add up; the others are the least, the greatest, or no totals."""
+
 HASH: Final = 0x1E3779B97F4A7C15
 _LARGE_BITS = 16
 _CPU_WORDS = 32
 _HUGE = 8 << 20
+_PART = 1 << 16
 _MASK64 = (1 << 64) - 1
 _NO_MM = 1 << 3
 _USEDFPU = 1 << 5
 _ANY_IOPL = 1 << 7
 _FLAG_BITS = {"used_math": 2, "gs": 9, "dr": 11, "io_bitmap": 13, "notsc": 15, "blockstep": 17}
 _SPECIAL, _STARTED = 2, 15
-_NEW, _WINDOWED = 4, 8
+_FOR_PENDING, _NEW, _WINDOWED = 1, 4, 8
 _IN_LAZY_TLB = 1 << 30
 _SPECIAL_UNITS = {0: UNIT_NM, 1: UNIT_LEAVE_MM}
 
@@ -205,32 +209,49 @@ class State:
         0, or BAD_* when event ``self.at`` cannot be.
         """
         self.st[P_BASE] = base
+        return self._through(loop.run, events)
+
+    def scout(self, loop: Any, events: memoryview) -> int:
+        """Follow *events* for who runs where, fast; what is counted means nothing afterwards.
+
+        0, or BAD_* when event ``self.at`` cannot be.
+        """
+        return self._through(loop.scout, events)
+
+    def scouted(self) -> None:
+        """No CPU on which something happened is new: to be told between :meth:`scout` and :meth:`run`."""
+        for cpu in range(self.nr_cpus):
+            if self.clocks[cpu * _CPU_WORDS // 2 + 2]:
+                self.cpus[cpu * _CPU_WORDS + _SPECIAL] &= ~_NEW
+                self.cpus[cpu * _CPU_WORDS + _STARTED] = 1
+
+    def _through(self, step: Any, events: memoryview) -> int:
         arrays = self.cpus, self.clocks, self.tasks, self.ldt
         while True:
-            status: int = loop.run(events, self.at, len(events) // 2, *arrays, *self._counts())
+            status: int = step(events, self.at, len(events) // 2, *arrays, *self._counts())
             self.at = self.st[S_NEXT]
             if status not in (MORE_TABLE, MORE_BUF, MORE_ARENA):
                 return status
-            self._grow(loop, status)
+            self._grow(status)
 
     def finish(self, loop: Any) -> None:
         """End the sequences that are still open after the last event."""
         self.st[S_NEXT] = 0
         while status := loop.finish(self.cpus, self.clocks, self.tasks, *self._counts()):
-            self._grow(loop, status)
+            self._grow(status)
 
     def _counts(self) -> tuple[memoryview, ...]:
         return self.table, self.buf, self.seqtab, self.arena, self.st
 
-    def _grow(self, loop: Any, what: int) -> None:
+    def _grow(self, what: int) -> None:
         if what == MORE_TABLE:
             old, old_bits = self.table, self.st[P_BITS]
             self._table(old_bits + (2 if old_bits < _LARGE_BITS else 1))
-            loop.move(old, old_bits, self.table, self.st[P_BITS], self.st[S_ROWS])
+            tables.move(old, old_bits, self.table, self.st[P_BITS], self.st[S_ROWS])
         elif what == MORE_BUF:
             self._more_items()
         else:
-            self._more_sequences(loop)
+            self._more_sequences()
         self._room_left()
 
     def _more_items(self) -> None:
@@ -247,7 +268,7 @@ class State:
             if used:
                 self.buf[cpu * new : cpu * new + used] = old[cpu * cap : cpu * cap + used]
 
-    def _more_sequences(self, loop: Any) -> None:
+    def _more_sequences(self) -> None:
         items = self.st[P_ARENA] * 2 + self.st[P_CAP] + 5
         self.arena = _copied(self.arena, _words(items, "Q", dense=True))
         self.st[P_ARENA] = items
@@ -257,7 +278,7 @@ class State:
                 raise TraceError(f"more than {room - 3} different sequences of operations")
             self.st[P_SEQUENCES] = room
             self._seqtab()
-            loop.rehash(self.seqtab, self.arena, self.st[P_SEQBITS], self.st[S_ITEMS])
+            tables.rehash(self.seqtab, self.arena, self.st[P_SEQBITS], self.st[S_ITEMS])
 
     def _room_left(self) -> None:
         """Tell the loop which tables may not hold what one event can add: 1 rows, 2 sequences."""
@@ -278,6 +299,76 @@ class State:
         self.seqtab = _words(1 << bits, "Q", dense=True)
         self.st[P_SEQBITS] = bits
 
+    # --- two halves of a trace -----------------------------------------------------
+
+    def picture(self) -> tuple[object, ...]:
+        """Everything that what happens next depends on: equal pictures, equal counts from here on."""
+        cpus = array("I", self.cpus.tobytes())
+        sequences = []
+        for at in range(0, len(cpus), _CPU_WORDS):
+            if not cpus[at + _SPECIAL] & _FOR_PENDING:
+                cpus[at + 3] = 0
+            used = cpus[at + 13]
+            if used:
+                first = at // _CPU_WORDS * self.st[P_CAP]
+                sequences.append(self.buf[first : first + used].tobytes())
+            else:  # what is known of the sequence before
+                cpus[at + 14] = 0
+                cpus[at + 16 : at + 20] = array("I", bytes(16))
+        tasks = self.tasks[: 8 * (CPU_MAX + self.nr_tasks)].tobytes()
+        any_ldt = self.st[S_ANY_LDT] != 0
+        return self.nr_tasks, cpus, sequences, tasks, any_ldt and _not_zero(self.ldt)
+
+    def forget_counts(self) -> None:
+        """Count from here on, with the state that there is."""
+        any_ldt = self.st[S_ANY_LDT]
+        self.st[: S_TIGHT + 1] = memoryview(bytes(8 * (S_TIGHT + 1))).cast("Q")
+        self.st[S_EARLIEST], self.st[S_ANY_LDT] = _MASK64, any_ldt
+        self._table(self.st[P_BITS])
+        self._seqtab()
+        self._sequence_at = []
+        self._room_left()
+
+    def absorb(self, other: State) -> None:
+        """Add what *other* counted, which went on from the state that this one is in.
+
+        Both are finished.  Raises :class:`TraceError` when there are too many sequences.
+        """
+        renumbered = self._take_sequences(other)
+        while self.st[S_ROWS] + other.st[S_ROWS] > self.st[P_LIMIT]:
+            self._grow(MORE_TABLE)
+        tables.absorb(self.table, self.st, other.table, other.st[P_BITS], other.st[S_ROWS], renumbered)
+        for total in _SUMS:
+            self.st[total] += other.st[total]
+        self.st[S_EARLIEST] = min(self.st[S_EARLIEST], other.st[S_EARLIEST])
+        self.st[S_LATEST] = max(self.st[S_LATEST], other.st[S_LATEST])
+        self.st[S_HIGHEST_CPU] = max(self.st[S_HIGHEST_CPU], other.st[S_HIGHEST_CPU])
+        self._room_left()
+
+    def _take_sequences(self, other: State) -> memoryview:
+        """Number the sequences of *other* as here, new ones after the others; number there -> here."""
+        count = other.st[S_SEQUENCES]
+        renumbered = _words(count, "Q")
+        known = {self.sequence(number): number for number in range(self.st[S_SEQUENCES] if count else 0)}
+        for number in range(count):
+            items = other.sequence(number)
+            mine = known.get(items, self.st[S_SEQUENCES])
+            renumbered[number] = mine
+            if mine == self.st[S_SEQUENCES]:
+                at = self.st[S_ITEMS]
+                while at + len(items) + self.st[P_CAP] + 5 > self.st[P_ARENA] or self.st[S_TIGHT] & 2:
+                    self._more_sequences()
+                    self._room_left()
+                self.arena[at] = mine << 32 | len(items)
+                for place, item in enumerate(items, at + 1):
+                    self.arena[place] = item
+                self.st[S_SEQUENCES], self.st[S_ITEMS] = mine + 1, at + 1 + len(items)
+                self._room_left()
+        if count:
+            self._seqtab()
+            tables.rehash(self.seqtab, self.arena, self.st[P_SEQBITS], self.st[S_ITEMS])
+        return renumbered
+
     # --- reading out -----------------------------------------------------------
 
     def sequence(self, number: int) -> tuple[int, ...]:
@@ -292,7 +383,7 @@ class State:
         """Everything counted, in the order of first occurrence."""
         count, start = self.st[S_ROWS], 2 << self.st[P_BITS]
         counts = _words(count, "Q")
-        lookup.counts(self.table, self.st[P_BITS], count, counts)
+        tables.counts(self.table, self.st[P_BITS], count, counts)
         # an array gives its numbers faster than a view of memory does
         words = array("Q", self.table[start : start + 3 * count].tobytes())
         found = []
@@ -319,6 +410,17 @@ def row_order(row: Row) -> tuple[int, int, int, int, int]:
 def _copied(old: memoryview, new: memoryview) -> memoryview:
     new[: len(old)] = old
     return new
+
+
+def _not_zero(words: memoryview) -> dict[int, bytes]:
+    """The parts of a large array that are not all zero, by place."""
+    zero = bytes(_PART)
+    parts = words.cast("B")
+    return {
+        at: bytes(parts[at : at + _PART])
+        for at in range(0, len(parts), _PART)
+        if parts[at : at + _PART] != zero
+    }
 
 
 def _check_task(task: Task, expected: int) -> None:

@@ -35,13 +35,28 @@ class Feed(Protocol):
 class MappedFeed:
     """A regular file through mmap: views of the page cache, nothing copied."""
 
-    def __init__(self, fileno: int) -> None:
-        self._map = mmap.mmap(fileno, 0, access=mmap.ACCESS_READ)
-        self._view = memoryview(self._map)
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self._map = mapped
+        self._view = memoryview(mapped)
         self.pos = 0
         self._released = 0
+
+    @classmethod
+    def of(cls, fileno: int) -> MappedFeed:
+        """The open file *fileno*, which may be closed then."""
+        mapped = mmap.mmap(fileno, 0, access=mmap.ACCESS_READ)
         if hasattr(mmap, "MADV_SEQUENTIAL"):
-            self._map.madvise(mmap.MADV_SEQUENTIAL)
+            mapped.madvise(mmap.MADV_SEQUENTIAL)
+        return cls(mapped)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._view)
+
+    def again(self) -> MappedFeed:
+        """The same file from its beginning, for a reader in another thread."""
+        return MappedFeed(self._map)
 
     def take(self, size: int) -> memoryview:
         start = self.pos

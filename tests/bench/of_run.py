@@ -15,6 +15,7 @@ from pvreplay.kernels.reader import load_kernel
 from pvreplay.replay import state
 from pvreplay.replay.price import price
 from pvreplay.replay.run import replay
+from pvreplay.sources.parallel import jobs
 from pvreplay.synth import make
 from pvreplay.trace.binary import BinaryTrace, BinaryWriter
 from tests.bench.lines import Line, by_turns, spread
@@ -27,6 +28,7 @@ PRIVATE = """
 import sys, threading, time
 from pvreplay.kernels.reader import load_kernel
 from pvreplay.replay.run import replay
+from pvreplay.sources.parallel import jobs
 from pvreplay.trace.binary import BinaryTrace
 most, done = [0], []
 def look():
@@ -37,7 +39,7 @@ def look():
         time.sleep(0.01)
 looking = threading.Thread(target=look)
 looking.start()
-replay(BinaryTrace.open(sys.argv[1]), load_kernel("2.6.21"))
+replay(BinaryTrace.open(sys.argv[1]), load_kernel("2.6.21"), jobs=jobs)
 done.append(1)
 looking.join()
 print(most[0] / 1024)
@@ -54,10 +56,10 @@ def write(path: Path, switches: int) -> None:
         writer.close()
 
 
-def whole_seconds(path: Path) -> float:
+def whole_seconds(path: Path, threads: int) -> float:
     """Reading, checking and replaying the file."""
     start = time.perf_counter()
-    replay(BinaryTrace.open(str(path)), KERNEL)
+    replay(BinaryTrace.open(str(path)), KERNEL, jobs=lambda: threads)
     return time.perf_counter() - start
 
 
@@ -96,14 +98,15 @@ def private_mib(path: Path) -> float:
 
 
 def measure(runs: int, switches: int = 98_000_000) -> Iterator[Line]:
-    """Three lines over 100 million events (1.6 GB); costs, so lower is better."""
+    """Four lines over 100 million events (1.6 GB); costs, so lower is better."""
     with tempfile.TemporaryDirectory() as folder:
         large, small = Path(folder) / "large.bin", Path(folder) / "small.bin"
         write(large, switches)
         write(small, switches // 98)
-        whole, loop, one, five = by_turns(
+        whole, alone, loop, one, five = by_turns(
             runs,
-            lambda: whole_seconds(large),
+            lambda: whole_seconds(large, jobs()),
+            lambda: whole_seconds(large, 1),
             lambda: loop_seconds(large),
             lambda: priced_seconds(large, FIVE[:1]),
             lambda: priced_seconds(large, FIVE),
@@ -113,6 +116,11 @@ def measure(runs: int, switches: int = 98_000_000) -> Iterator[Line]:
             "run, whole", "s", median(whole), median(loop), "the loop's part", "lower", 1.5, spread(whole)
         )
         line.notes.append(f"{size / 16 / median(whole) / 1e6:.0f} M events/s with checksums")
+        yield line
+        line = Line(
+            "run, one thread", "s", median(alone), median(loop), "the loop's part", "lower", 1.5, spread(alone)
+        )
+        line.notes.append(f"{size / 16 / median(alone) / 1e6:.0f} M events/s with checksums")
         yield line
         yield Line(
             "run, five backends", "s", median(five), median(one), "one backend", "lower", 1.05, spread(five)
