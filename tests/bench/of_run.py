@@ -112,16 +112,12 @@ def measure(runs: int, switches: int = 98_000_000) -> Iterator[Line]:
             lambda: priced_seconds(large, FIVE),
         )
         size = large.stat().st_size
-        line = Line(
-            "run, whole", "s", median(whole), median(loop), "the loop's part", "lower", 1.5, spread(whole)
-        )
-        line.notes.append(f"{size / 16 / median(whole) / 1e6:.0f} M events/s with checksums")
-        yield line
-        line = Line(
-            "run, one thread", "s", median(alone), median(loop), "the loop's part", "lower", 1.5, spread(alone)
-        )
-        line.notes.append(f"{size / 16 / median(alone) / 1e6:.0f} M events/s with checksums")
-        yield line
+        for what, taken in ("run, whole", whole), ("run, one thread", alone):
+            line = Line(
+                what, "s", median(taken), median(loop), "the loop's part", "lower", 1.5, spread(taken)
+            )
+            line.notes.append(f"{size / 16 / median(taken) / 1e6:.0f} M events/s with checksums")
+            yield line
         yield Line(
             "run, five backends", "s", median(five), median(one), "one backend", "lower", 1.05, spread(five)
         )
