@@ -45,7 +45,7 @@ man: $(STAMP) ## write the manual page, build/pvreplay.1
 	@mkdir -p build
 	$(BIN)/pvreplay man > build/pvreplay.1
 
-bench: $(STAMP) ## the speed table, as ratios side by side, also as build/bench.json (ten minutes)
+bench: $(STAMP) ## the speed table, as ratios side by side, also as build/bench.json (a quarter of an hour)
 	-@$(BIN)/python -m pip install -q --disable-pip-version-check 'numpy>=1.24'  # a peer; without it its row is left out
 	@mkdir -p build
 	$(BIN)/python tests/bench/bench.py --write build/bench.json

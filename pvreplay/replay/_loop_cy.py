@@ -59,6 +59,9 @@ try:
 except ModuleNotFoundError:
     from pvreplay._cython_shim import cython
 
+if cython.compiled:
+    from cython.cimports.pvreplay.hints import PV_PREFETCH
+
 
 @cython.cfunc
 @cython.nogil
@@ -661,6 +664,7 @@ def _run(
     PARKED: cython.uint = 1 << 21
     COUNTER: cython.uint = 0xFF000000
     IN_LAZY_TLB: cython.uint = 1 << 30
+    BLOCK: cython.ulonglong = 1 << 15  # words of a full block of trace.bin
     nr_cpus: cython.ulonglong = st[32]
     nr_tasks: cython.ulonglong = st[33]
     shift: cython.ulonglong = 64 - st[35]
@@ -691,6 +695,8 @@ def _run(
     status: cython.int = 0
 
     while i < end:
+        if cython.compiled:  # the block after this one is on its way when its checksum is made
+            PV_PREFETCH(cython.address(ev[2 * i + BLOCK]))
         t = ev[2 * i]
         w = ev[2 * i + 1]
         cpu = w >> 32 & 0xFFFF
@@ -819,6 +825,7 @@ def _scout(
     USEDFPU: cython.uint = 1 << 5
     COUNTER: cython.uint = 0xFF000000
     IN_LAZY_TLB: cython.uint = 1 << 30
+    BLOCK: cython.ulonglong = 1 << 15  # words of a full block of trace.bin
     nr_cpus: cython.ulonglong = st[32]
     nr_tasks: cython.ulonglong = st[33]
     lazy_fpu: cython.uint = cython.cast(cython.uint, st[41])
@@ -841,6 +848,8 @@ def _scout(
         st[9] = i
         return 1 if st[15] & 1 else 3
     while i < end:
+        if cython.compiled:  # the block after this one is on its way when its checksum is made
+            PV_PREFETCH(cython.address(ev[2 * i + BLOCK]))
         w = ev[2 * i + 1]
         cpu = w >> 32 & 0xFFFF
         kind = cython.cast(cython.uint, w >> 48 & 0xFF)

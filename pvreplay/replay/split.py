@@ -42,7 +42,9 @@ def second_thread(trace: Trace, state: State, loop: Any) -> Second | None:
     """
     from pvreplay.trace.binary_read import BinaryTrace
 
-    again = trace.again() if isinstance(trace, BinaryTrace) else None
+    if not isinstance(trace, BinaryTrace):
+        return None
+    again = trace.again()
     return None if again is None else Second(trace, again, state, loop)
 
 

@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 if cython.compiled:
-    from cython.cimports.pvreplay.sources.hints import fetch_ahead
+    from cython.cimports.pvreplay.hints import fetch_ahead
     from cython.cimports.pvreplay.sources.loads import load16, load32, load64
 else:
     from pvreplay.sources.loads import load16, load32, load64

@@ -14,9 +14,9 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 if cython.compiled:
+    from cython.cimports.pvreplay.hints import fetch_ahead, pread
     from cython.cimports.pvreplay.sources._perfdata_cy import event_of, guess, scan
     from cython.cimports.pvreplay.sources._tracepoint_cy import comm_of, decode_range
-    from cython.cimports.pvreplay.sources.hints import fetch_ahead, pread
     from cython.cimports.pvreplay.sources.loads import load32, load64
 else:
     from os import preadv

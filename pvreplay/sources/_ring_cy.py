@@ -15,7 +15,7 @@ except ModuleNotFoundError:  # not needed once compiled, nor to run interpreted
     from pvreplay._cython_shim import cython
 
 if cython.compiled:
-    from cython.cimports.pvreplay.sources.hints import PV_PREFETCH
+    from cython.cimports.pvreplay.hints import PV_PREFETCH
     from cython.cimports.pvreplay.sources.loads import load32
 else:
     from pvreplay.sources.loads import load32

@@ -6,12 +6,16 @@ Both hand out views by position and can search for the next block after damage.
 from __future__ import annotations
 
 import mmap
+import sys
 from typing import IO, Protocol
 
 from pvreplay.trace import layout
 
 _RELEASE_BYTES = 32 << 20
 """A mapped file is let go this far behind the reader, so that resident memory stays flat."""
+_AHEAD_BYTES = 1 << 20
+_POPULATE_READ = 22
+"""MADV_POPULATE_READ of Linux 5.14 (include/uapi/asm-generic/mman-common.h); mmap has no name for it."""
 
 
 class Feed(Protocol):
@@ -40,6 +44,8 @@ class MappedFeed:
         self._view = memoryview(mapped)
         self.pos = 0
         self._released = 0
+        self._there = 0 if sys.platform == "linux" and len(mapped) > _AHEAD_BYTES else sys.maxsize
+        """Pages up to here are mapped."""
 
     @classmethod
     def of(cls, fileno: int) -> MappedFeed:
@@ -60,6 +66,8 @@ class MappedFeed:
 
     def take(self, size: int) -> memoryview:
         start = self.pos
+        if start + 2 * size > self._there and start < len(self._view):
+            self._map_ahead(start)
         view = self._view[start : start + size]
         self.pos = start + len(view)
         if start - self._released >= _RELEASE_BYTES and hasattr(mmap, "MADV_DONTNEED"):
@@ -67,6 +75,16 @@ class MappedFeed:
             self._map.madvise(mmap.MADV_DONTNEED, self._released, whole_pages)
             self._released += whole_pages
         return view
+
+    def _map_ahead(self, start: int) -> None:
+        """Have the pages from *start* on mapped at once: the loop fetches what it reads next ahead."""
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        size = min(_AHEAD_BYTES, len(self._view) - first)
+        self._there = first + size if size == _AHEAD_BYTES else sys.maxsize
+        try:
+            self._map.madvise(_POPULATE_READ, first, size)
+        except OSError:  # a kernel before 5.14, or a file that is being cut
+            self._there = sys.maxsize
 
     def skip(self, size: int) -> bytes:
         return bytes(self.take(size))

@@ -2,7 +2,7 @@
 
 It is recorded here and now (`perf sched record` of `perf bench sched pipe`, as root).
 PVREPLAY_BENCH_EVENTS is how many events make a large recording (default 5,000,000); this part takes
-three times as many, so that what it costs to start weighs less than what it costs to read.
+seven times as many, so that what it costs to start weighs less than what it costs to read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statistics import median
 from tests.bench.lines import Line, spread
 
 EVENTS = int(os.environ.get("PVREPLAY_BENCH_EVENTS", "5000000"))
-ASKED = 3 * EVENTS
+ASKED = 7 * EVENTS
 LOOP_EVENTS = 2
 """Events of one loop of the pipe benchmark, at least; most machines write three or four."""
 MEMORY_MB = 64
