@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pvreplay.errors import PvreplayError
 from pvreplay.replay.state import MAX_SEQUENCES, S_SEQUENCES
 
 if TYPE_CHECKING:
@@ -106,8 +105,8 @@ class Second:
     def _work(self) -> None:
         try:
             self._ended = self._through()
-        except (PvreplayError, MemoryError):  # the first thread will come to it
-            return
+        except Exception:  # the first thread comes to the same event, and says it
+            self._ended = False
 
     def _through(self) -> bool:
         """Go through the trace; False when it was stopped, or something in it cannot be."""

@@ -24,6 +24,7 @@ ASKED: Final = {
     "loop, recording": {"C by hand, -O3"},
     "loop, random": {"C by hand, -O3"},
     "run, whole": {"the loop's part"},
+    "run, one thread": {"the loop's part"},
     "run, five backends": {"one backend"},
     "run, private memory": {"limit"},
     "start, --version": {"python -c 'import click'"},
