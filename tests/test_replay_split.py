@@ -263,6 +263,16 @@ def test_two_threads_at_once_agree_with_one_however_they_are_scheduled(
     assert threading.active_count() == 1
 
 
+def test_progress_counts_what_both_threads_have_done(tmp_path: Path, outcomes: list[bool]) -> None:
+    path = written(tmp_path / "t.bin", trace_of(quiet(4000)))
+    told: list[int] = []
+    by_two(path, KERNELS[1], progress=told.append)
+    assert outcomes == [True]
+    assert told == sorted(told)
+    assert told[0] > 1000, "the second is done when the first begins"
+    assert told[-1] == 4000
+
+
 def test_an_interrupt_ends_the_second_thread_too(tmp_path: Path) -> None:
     path = written(tmp_path / "t.bin", random_trace(11, 20_000))
 

@@ -107,7 +107,7 @@ def _replay(
         tasks += chunk.tasks
         events += count
         if progress is not None:
-            progress(events)
+            progress(events if second is None else events + second.counted)
     state.finish(loop)
     return _histogram(trace, kernel, state, tasks, events)
 

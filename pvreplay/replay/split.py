@@ -59,6 +59,8 @@ class Second:
         self.state = state
         self.tasks: list[Task] = []
         self.events = 0
+        self.counted = 0
+        """Of :attr:`events`, those that need not be replayed by the first thread if this one is right."""
         self.front = 0
         """Set by the first thread: the offset it is at."""
         self._loop = loop
@@ -125,6 +127,8 @@ class Second:
                 counting = True
             if not self._take(chunk, scouting=warm_until < 0):
                 return False
+            if counting:
+                self.counted += len(chunk.events) // 2
         if counting:
             state.finish(self._loop)
         return counting
