@@ -94,7 +94,8 @@ def command(
     ends, --duration is over, PID ends or Ctrl-C comes; then the report of run is
     printed. Needs root and tracefs, and no other program: the events of a
     private tracing instance are decoded while they come, and are in FILE even
-    if the recorder is killed. CMD goes on when --duration ends the recording.
+    if the recorder is killed, but for the last second and 2,048 records. CMD
+    goes on when --duration ends the recording.
 
     The exit code is that of CMD if it is not 0 (128 and the signal's number when
     a signal ended it), otherwise that of the report.
