@@ -142,36 +142,21 @@ def packets(
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
-def cpu_of(data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> int:
-    """The CPU of a bundle: its field 1, which stands first in all that is known to write bundles."""
+def number_of(
+    data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t, field: cython.ulonglong
+) -> int:
+    """A bundle's first varint *field*, 0 when there is none."""
     tag: cython.ulonglong
     after: cython.Py_ssize_t
-    while at < stop:
-        after = _after(data, at, stop)
-        if after > stop:
-            break
-        tag = _varint(data, at, stop)
-        if tag == 8:
-            return _varint(data, after, stop)
-        at = _skip(data, after, stop, tag & 7)
-    return 0
-
-
-@cython.boundscheck(False)
-@cython.wraparound(False)
-def clock_of(data: "const unsigned char[::1]", at: cython.Py_ssize_t, stop: cython.Py_ssize_t) -> int:
-    """A bundle's ftrace_clock, 0 when it names none."""
-    tag: cython.ulonglong
-    after: cython.Py_ssize_t
-    clock: cython.ulonglong = 0
+    value: cython.ulonglong = 0
     with cython.nogil:
         while at < stop:
             after = _after(data, at, stop)
             if after > stop:
                 break
             tag = _varint(data, at, stop)
-            if tag == 40:
-                clock = _varint(data, after, stop)
+            if tag == field << 3:
+                value = _varint(data, after, stop)
                 break
             at = _skip(data, after, stop, tag & 7)
-    return clock
+    return value

@@ -23,6 +23,9 @@ LEAST: Final = 12
 """Bytes of the shortest trace with an event."""
 UNPACKED_MAX: Final = 1 << 28
 """No compressed_packets hold more once unpacked (traced packs 512 KiB at a time)."""
+_CPU: Final = 1
+_FTRACE_CLOCK: Final = 5
+"""Fields of a bundle (ftrace_event_bundle.proto).  The CPU stands first in all known to be written."""
 CLOCKS: Final = {0: "boot", 1: "", 2: "global", 3: "local", 4: "mono_raw"}
 """FtraceClock; boot is traced's default and is not written down."""
 WORD_BITS: Final = {"x86_64": 64, "aarch64": 64, "riscv64": 64, "i386": 32, "i686": 32, "armv7l": 32}
@@ -139,12 +142,12 @@ class Packets:
             )
 
     def _bundle(self, data: memoryview, start: int, end: int, unpacked: bool, dropped: bool) -> None:
-        cpu = engine.cpu_of(data, start, end)
+        cpu = engine.number_of(data, start, end, _CPU)
         if cpu >= CPU_MAX:
             self.doubts["cpu_too_high"] = self.doubts.get("cpu_too_high", 0) + 1
             return
         if self.clock is None:
-            self.clock = engine.clock_of(data, start, end)
+            self.clock = engine.number_of(data, start, end, _FTRACE_CLOCK)
         if unpacked:
             at = self._file.tell()
             self._file.write(data[start:end])

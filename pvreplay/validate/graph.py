@@ -213,7 +213,7 @@ def call_item(where: tuple[int, int, int], function: bytes, caller: bytes, text:
 
 
 class CallStacks:
-    """trace-cmd's text of the function_graph tracer's records: each line has a time and a task.
+    """The function_graph tracer's records, in trace-cmd's text or a trace.dat: each has a time and a task.
 
     ``funcgraph_entry:  2.287 us  |    mutex_unlock();`` and, for a call that makes others,
     ``funcgraph_entry:            |  schedule() {`` with its ``funcgraph_exit: + 17.912 us  |  }``.
